@@ -1,0 +1,52 @@
+//go:build linux
+
+package nat
+
+import (
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+)
+
+// GetGen asks for the generation of this namespace's ruleset, a number that
+// every transaction changes.
+func GetGen() nl.Request {
+	return nl.Request{
+		Type:  message(unix.NFT_MSG_GETGEN),
+		Flags: netlink.Request,
+		Data:  body(unix.AF_UNSPEC, 0, nil),
+		What:  "nf_tables: ask for the ruleset's generation",
+		Cmd:   "nft monitor",
+		Advice: []nl.Advice{
+			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
+			{Errno: unix.EINVAL, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
+		},
+	}
+}
+
+// Generation sends GetGen and reads the answer.
+func Generation(c *nl.Conn) (uint32, error) {
+	r := GetGen()
+	answers, err := c.Query(r)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range answers {
+		if len(m.Data) < 4 {
+			continue
+		}
+		ad, err := decoder(m.Data[4:])
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", r.What, err)
+		}
+		for ad.Next() {
+			if ad.Type() == unix.NFTA_GEN_ID {
+				return ad.Uint32(), ad.Err()
+			}
+		}
+	}
+	return 0, fmt.Errorf("%s: no answer", r.What)
+}

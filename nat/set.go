@@ -1,0 +1,314 @@
+//go:build linux
+
+package nat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+)
+
+// datatype is a type of data as nft(8) knows it. The kernel keeps the number
+// and hands it back, so that nft can print the data; the length is what counts.
+type datatype struct {
+	name   string
+	number uint32 // enum datatypes in nftables' include/datatype.h
+	length int    // bytes, without padding
+}
+
+var (
+	ipv4Addr    = datatype{"ipv4_addr", 7, 4}
+	inetProto   = datatype{"inet_proto", 12, 1}
+	inetService = datatype{"inet_service", 13, 2}
+	mark        = datatype{"mark", 19, 4}
+	ifaceIndex  = datatype{"iface_index", 20, 4}
+	ifname      = datatype{"ifname", 41, unix.IFNAMSIZ}
+)
+
+// fields is the type of a key or a value: one datatype, or several joined.
+type fields []datatype
+
+func (f fields) String() string {
+	names := make([]string, len(f))
+	for i, t := range f {
+		names[i] = t.name
+	}
+	return strings.Join(names, " . ")
+}
+
+// number joins the numbers of the types, 6 bits each (concat_subtype_add in
+// nftables' include/datatype.h).
+func (f fields) number() uint32 {
+	var n uint32
+	for _, t := range f {
+		n = n<<6 | t.number
+	}
+	return n
+}
+
+// length is the bytes of all: when there are several, each takes up whole
+// registers of 4 bytes.
+func (f fields) length() uint32 {
+	if len(f) == 1 {
+		return uint32(f[0].length)
+	}
+	n := 0
+	for _, t := range f {
+		n += (t.length + 3) &^ 3
+	}
+	return uint32(n)
+}
+
+// set is a set of the table, or a map, when its keys have values.
+type set struct {
+	name  string
+	id    uint32 // its number within the transaction, for rules that name it
+	key   fields
+	value fields
+	flags uint32 // NFT_SET_INTERVAL
+}
+
+func (s set) kind() string {
+	if s.value != nil {
+		return "map"
+	}
+	return "set"
+}
+
+func (s set) request() nl.Request {
+	decl := "type " + s.key.String()
+	if s.value != nil {
+		decl += " : " + s.value.String()
+	}
+	decl += ";"
+	if s.flags&unix.NFT_SET_INTERVAL != 0 {
+		decl += " flags interval;"
+	}
+	return nl.Request{
+		Type:  message(unix.NFT_MSG_NEWSET),
+		Flags: add,
+		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.NFTA_SET_TABLE, Table)
+			ae.String(unix.NFTA_SET_NAME, s.name)
+			flags := s.flags
+			if s.value != nil {
+				flags |= unix.NFT_SET_MAP
+			}
+			ae.Uint32(unix.NFTA_SET_FLAGS, flags)
+			ae.Uint32(unix.NFTA_SET_KEY_TYPE, s.key.number())
+			ae.Uint32(unix.NFTA_SET_KEY_LEN, s.key.length())
+			if s.value != nil {
+				ae.Uint32(unix.NFTA_SET_DATA_TYPE, s.value.number())
+				ae.Uint32(unix.NFTA_SET_DATA_LEN, s.value.length())
+			}
+			ae.Uint32(unix.NFTA_SET_ID, s.id)
+		}),
+		What: fmt.Sprintf("%s %s %s: add", s.kind(), inTable, s.name),
+		Cmd:  fmt.Sprintf("nft add %s %s %s '{ %s }'", s.kind(), inTable, s.name, decl),
+		Advice: []nl.Advice{
+			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no nf_tables sets of this kind: CONFIG_NF_TABLES (before 4.18 CONFIG_NFT_HASH, CONFIG_NFT_RBTREE)"},
+			{Errno: unix.EEXIST, Text: "a table of the same name with another layout is in the way: nft delete table " + inTable},
+		},
+	}
+}
+
+// element is a member of a set, or a key of a map with its value.
+type element struct {
+	key, value []byte
+	end        bool   // the first key after an interval
+	comment    string // text for people, 127 bytes at most
+	text       string // the element in nft(8)'s words
+}
+
+// elements is a message about elements of one set: NFT_MSG_NEWSETELEM with
+// flags add or create, or NFT_MSG_DELSETELEM.
+func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) nl.Request {
+	verb := "delete"
+	switch {
+	case typ == unix.NFT_MSG_NEWSETELEM && flags == create:
+		verb = "create"
+	case typ == unix.NFT_MSG_NEWSETELEM:
+		verb = "add"
+	}
+	var texts []string
+	for _, e := range elems {
+		if e.text != "" {
+			texts = append(texts, e.text)
+		}
+	}
+	text := strings.Join(texts, ", ")
+	return nl.Request{
+		Type:  message(typ),
+		Flags: flags,
+		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
+			ae.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
+			nested(ae, unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) {
+				for _, e := range elems {
+					nested(ae, unix.NFTA_LIST_ELEM, e.attributes)
+				}
+			})
+		}),
+		What: fmt.Sprintf("%s %s %s: %s %s", s.kind(), inTable, s.name, verb, text),
+		Cmd:  fmt.Sprintf("nft %s element %s %s '{ %s }'", verb, inTable, s.name, text),
+	}
+}
+
+func (e element) attributes(ae *netlink.AttributeEncoder) {
+	value := func(typ uint16, b []byte) {
+		nested(ae, typ, func(ae *netlink.AttributeEncoder) { ae.Bytes(unix.NFTA_DATA_VALUE, b) })
+	}
+	value(unix.NFTA_SET_ELEM_KEY, e.key)
+	if e.value != nil {
+		value(unix.NFTA_SET_ELEM_DATA, e.value)
+	}
+	if e.end {
+		ae.Uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+	}
+	if e.comment != "" {
+		ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, commentData(e.comment))
+	}
+}
+
+// commentData is a comment as nft(8) stores and shows it: a type (0,
+// NFTNL_UDATA_SET_ELEM_COMMENT in libnftnl/udata.h), a length, and the text
+// with a NUL behind it.
+func commentData(text string) []byte {
+	b := []byte{0, byte(len(text) + 1)}
+	return append(append(b, text...), 0)
+}
+
+// parseComment is the comment in an element's user data, if there is one.
+func parseComment(b []byte) string {
+	for len(b) >= 2 {
+		typ, n := b[0], int(b[1])
+		if len(b) < 2+n {
+			return ""
+		}
+		if typ == 0 {
+			return strings.TrimSuffix(string(b[2:2+n]), "\x00")
+		}
+		b = b[2+n:]
+	}
+	return ""
+}
+
+// getElements asks for all elements of the set.
+func (s set) getElements() nl.Request {
+	return nl.Request{
+		Type:  message(unix.NFT_MSG_GETSETELEM),
+		Flags: netlink.Request | netlink.Dump,
+		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
+			ae.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
+		}),
+		What: fmt.Sprintf("%s %s %s: list", s.kind(), inTable, s.name),
+		Cmd:  fmt.Sprintf("nft list %s %s %s", s.kind(), inTable, s.name),
+		Advice: []nl.Advice{
+			{Errno: unix.EINVAL, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
+		},
+	}
+}
+
+// list sends getElements and reads the answers.
+func (s set) list(c *nl.Conn) ([]element, error) {
+	r := s.getElements()
+	answers, err := c.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	var all []element
+	for _, m := range answers {
+		elems, err := s.parse(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.What, err)
+		}
+		all = append(all, elems...)
+	}
+	return all, nil
+}
+
+// parse reads the data of an NFT_MSG_NEWSETELEM message. Keys and values are
+// of the set's lengths, or it is an error.
+func (s set) parse(b []byte) ([]element, error) {
+	if len(b) < 4 {
+		return nil, fmt.Errorf("a message of %d bytes", len(b))
+	}
+	ad, err := decoder(b[4:])
+	if err != nil {
+		return nil, err
+	}
+	var all []element
+	for ad.Next() {
+		if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			continue
+		}
+		ad.Nested(func(ad *netlink.AttributeDecoder) error {
+			for ad.Next() {
+				var e element
+				ad.Nested(e.parse)
+				if len(e.key) != int(s.key.length()) || s.value != nil && len(e.value) != int(s.value.length()) {
+					return fmt.Errorf("an element of %d and %d bytes", len(e.key), len(e.value))
+				}
+				all = append(all, e)
+			}
+			return nil
+		})
+	}
+	return all, ad.Err()
+}
+
+func (e *element) parse(ad *netlink.AttributeDecoder) error {
+	value := func(to *[]byte) {
+		ad.Nested(func(ad *netlink.AttributeDecoder) error {
+			for ad.Next() {
+				if ad.Type() == unix.NFTA_DATA_VALUE {
+					*to = append([]byte(nil), ad.Bytes()...)
+				}
+			}
+			return nil
+		})
+	}
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.NFTA_SET_ELEM_KEY:
+			value(&e.key)
+		case unix.NFTA_SET_ELEM_DATA:
+			value(&e.value)
+		case unix.NFTA_SET_ELEM_USERDATA:
+			e.comment = parseComment(ad.Bytes())
+		}
+	}
+	return nil
+}
+
+// Data in registers: an interface's name fills 16 bytes, for a shorter value
+// would match every name that begins with it; an index is in the host's order;
+// a port is in the network's, padded to a register.
+
+func nameData(name string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
+
+func hostData(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+func portData(port uint16) []byte { return binary.BigEndian.AppendUint16(nil, port) }
+
+// concat joins fields, each padded to registers of 4 bytes.
+func concat(fields ...[]byte) []byte {
+	var b []byte
+	for _, f := range fields {
+		b = append(b, f...)
+		for len(b)%4 != 0 {
+			b = append(b, 0)
+		}
+	}
+	return b
+}

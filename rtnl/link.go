@@ -1,0 +1,283 @@
+//go:build linux
+
+package rtnl
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+)
+
+// LoopbackIndex is the index of lo in every network namespace
+// (LOOPBACK_IFINDEX, linux/net_namespace.h).
+const LoopbackIndex = 1
+
+// MaxName is the longest name of a link, in bytes: IFNAMSIZ less the NUL.
+const MaxName = unix.IFNAMSIZ - 1
+
+// MaxAlias is the longest alias of a link, in bytes: IFALIASZ less the NUL.
+const MaxAlias = 255
+
+// skipStats is RTEXT_FILTER_SKIP_STATS in linux/rtnetlink.h: an answer without
+// the counters, which are most of it and cost the kernel a walk of the CPUs.
+const skipStats = 1 << 3
+
+// Up brings a link up. On lo the kernel adds 127.0.0.1/8 and ::1/128 by
+// itself.
+func Up(index uint32, name string) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: change,
+		Data:  ifinfomsg(index, unix.IFF_UP),
+		What:  "link " + name + ": set up",
+		Cmd:   "ip link set dev " + name + " up",
+	}
+}
+
+// Settings of a link's IPv4 side that IFLA_INET_CONF sets, by the numbers of
+// linux/ip.h (IPV4_DEVCONF_…), with the names that sysctl(8) has for them.
+const (
+	ARPNotify     Setting = 22
+	RouteLocalnet Setting = 26
+)
+
+// Setting is an IPv4 setting of a link.
+type Setting uint16
+
+// String is the setting's name below net.ipv4.conf.LINK.
+func (s Setting) String() string {
+	switch s {
+	case ARPNotify:
+		return "arp_notify"
+	case RouteLocalnet:
+		return "route_localnet"
+	}
+	return fmt.Sprint("devconf ", uint16(s))
+}
+
+// Set turns an IPv4 setting of a link on, as a write to
+// /proc/sys/net/ipv4/conf would, without a /proc (inet_set_link_af,
+// net/ipv4/devinet.c).
+func Set(index uint32, name string, s Setting) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: change,
+		Data: body(ifinfomsg(index, 0), func(ae *netlink.AttributeEncoder) {
+			nested(ae, unix.IFLA_AF_SPEC, func(ae *netlink.AttributeEncoder) {
+				nested(ae, unix.AF_INET, func(ae *netlink.AttributeEncoder) {
+					nested(ae, unix.IFLA_INET_CONF, func(ae *netlink.AttributeEncoder) {
+						ae.Uint32(uint16(s), 1)
+					})
+				})
+			})
+		}),
+		What: fmt.Sprintf("link %s: set %s", name, s),
+		Cmd:  fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=1", name, s),
+	}
+}
+
+// Announce makes a link tell its neighbours its addresses: with ARPNotify on,
+// the kernel sends a gratuitous ARP request for each when the link's hardware
+// address is set, also to what it was (inetdev_event, net/ipv4/devinet.c).
+func Announce(index uint32, name string, mac net.HardwareAddr) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: change,
+		Data: body(ifinfomsg(index, 0), func(ae *netlink.AttributeEncoder) {
+			ae.Bytes(unix.IFLA_ADDRESS, mac)
+		}),
+		What: "link " + name + ": announce its addresses",
+		Cmd:  "ip link set dev " + name + " address " + mac.String(),
+	}
+}
+
+// SetAlias gives a link a text that people and programs can read,
+// MaxAlias bytes at most. IFLA_IFALIAS is not read while a link is made, so
+// it takes a message of its own.
+func SetAlias(name, alias string) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: change,
+		Data: body(ifinfomsg(0, 0), func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.IFLA_IFNAME, name)
+			ae.Bytes(unix.IFLA_IFALIAS, []byte(alias))
+		}),
+		What: "link " + name + ": set alias",
+		Cmd:  fmt.Sprintf("ip link set dev %s alias %q", name, alias),
+	}
+}
+
+// DeleteLink removes a link, and with one end of a veth the other. The call
+// returns after RCU grace periods: 20 ms and more.
+func DeleteLink(index uint32, name string) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_DELLINK,
+		Flags: change,
+		Data:  ifinfomsg(index, 0),
+		What:  "link " + name + ": delete",
+		Cmd:   "ip link del dev " + name,
+	}
+}
+
+// GetLink asks for one link by its name. ENODEV when there is none.
+func GetLink(name string) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_GETLINK,
+		Flags: netlink.Request,
+		Data: body(ifinfomsg(0, 0), func(ae *netlink.AttributeEncoder) {
+			ae.Uint32(unix.IFLA_EXT_MASK, skipStats)
+			ae.String(unix.IFLA_IFNAME, name)
+		}),
+		What: "link " + name + ": look up",
+		Cmd:  "ip -d link show dev " + name,
+	}
+}
+
+// GetLinkIndex asks for one link by its index. ENODEV when there is none.
+func GetLinkIndex(index uint32) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_GETLINK,
+		Flags: netlink.Request,
+		Data: body(ifinfomsg(index, 0), func(ae *netlink.AttributeEncoder) {
+			ae.Uint32(unix.IFLA_EXT_MASK, skipStats)
+		}),
+		What: fmt.Sprintf("link with index %d: look up", index),
+		Cmd:  fmt.Sprintf("ip -d link show | grep ^%d:", index),
+	}
+}
+
+// GetLinks asks for every link.
+func GetLinks() nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_GETLINK,
+		Flags: netlink.Request | netlink.Dump,
+		Data: body(ifinfomsg(0, 0), func(ae *netlink.AttributeEncoder) {
+			ae.Uint32(unix.IFLA_EXT_MASK, skipStats)
+		}),
+		What: "links: list",
+		Cmd:  "ip -d link show",
+	}
+}
+
+// Link is what the kernel tells of a link.
+type Link struct {
+	Index  uint32
+	Flags  uint32 // IFF_UP and its like, linux/if.h
+	Name   string
+	Alias  string
+	Kind   string // IFLA_INFO_KIND: "bridge", "veth"; empty for hardware
+	MAC    net.HardwareAddr
+	MTU    uint32
+	Master uint32 // index of the bridge that it is a port of, 0 for none
+
+	// PortState is the bridge port's state (BR_STATE_…, linux/if_bridge.h).
+	// Only a forwarding port passes frames.
+	PortState uint8
+}
+
+// Forwarding is BR_STATE_FORWARDING in linux/if_bridge.h.
+const Forwarding = 3
+
+// IsUp tells whether the link has been set up.
+func (l Link) IsUp() bool { return l.Flags&unix.IFF_UP != 0 }
+
+// ErrNoLink is the answer for a link that isn't there.
+var ErrNoLink = errors.New("no such link")
+
+// Get sends GetLink or GetLinkIndex and reads the answer; ErrNoLink for ENODEV.
+func Get(c *nl.Conn, r nl.Request) (Link, error) {
+	answers, err := c.Query(r)
+	if errors.Is(err, unix.ENODEV) {
+		return Link{}, ErrNoLink
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	if len(answers) == 0 {
+		return Link{}, fmt.Errorf("%s: no answer", r.What)
+	}
+	l, err := ParseLink(answers[0].Data)
+	if err != nil {
+		return Link{}, fmt.Errorf("%s: %w", r.What, err)
+	}
+	return l, nil
+}
+
+// List sends GetLinks and reads the answers.
+func List(c *nl.Conn) ([]Link, error) {
+	r := GetLinks()
+	answers, err := c.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]Link, 0, len(answers))
+	for _, m := range answers {
+		l, err := ParseLink(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.What, err)
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+// ParseLink reads the data of an RTM_NEWLINK message. What it does not know
+// it passes over; what is cut short is an error.
+func ParseLink(b []byte) (Link, error) {
+	if len(b) < unix.SizeofIfInfomsg {
+		return Link{}, fmt.Errorf("a link message of %d bytes", len(b))
+	}
+	l := Link{
+		Index: binary.NativeEndian.Uint32(b[4:]),
+		Flags: binary.NativeEndian.Uint32(b[8:]),
+	}
+	ad, err := netlink.NewAttributeDecoder(b[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return Link{}, err
+	}
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.IFLA_IFNAME:
+			l.Name = ad.String()
+		case unix.IFLA_IFALIAS:
+			l.Alias = ad.String()
+		case unix.IFLA_ADDRESS:
+			l.MAC = bytes.Clone(ad.Bytes())
+		case unix.IFLA_MTU:
+			l.MTU = ad.Uint32()
+		case unix.IFLA_MASTER:
+			l.Master = ad.Uint32()
+		case unix.IFLA_LINKINFO:
+			ad.Nested(l.parseInfo)
+		}
+	}
+	return l, ad.Err()
+}
+
+// parseInfo reads IFLA_LINKINFO: the link's kind, and what its master knows
+// of it.
+func (l *Link) parseInfo(ad *netlink.AttributeDecoder) error {
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.IFLA_INFO_KIND:
+			l.Kind = ad.String()
+		case unix.IFLA_INFO_SLAVE_DATA:
+			ad.Nested(func(ad *netlink.AttributeDecoder) error {
+				for ad.Next() {
+					if ad.Type() == unix.IFLA_BRPORT_STATE {
+						l.PortState = ad.Uint8()
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return nil
+}

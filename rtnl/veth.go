@@ -1,0 +1,94 @@
+//go:build linux
+
+package rtnl
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+)
+
+// vethInfoPeer is VETH_INFO_PEER in linux/veth.h: a struct ifinfomsg and the
+// attributes of the other end.
+const vethInfoPeer = 1
+
+// VethPeer is the container's end of a pair.
+type VethPeer struct {
+	Name  string
+	Index uint32           // the kernel chooses when 0
+	MAC   net.HardwareAddr // the kernel chooses when nil
+	PID   int              // a process whose network namespace it is made in
+}
+
+// Veth makes a pair of veths: one here, up and a port of the bridge, the
+// other in the peer's namespace, down. Neither is seen anywhere else on the
+// way: an article's "ip link set veth1 netns PID" has nothing to do.
+//
+// The peer can't be made up, because veth_open (drivers/net/veth.c) answers
+// ENOTCONN while the two are not linked yet.
+//
+// It fails with EEXIST when a name is taken, ENODEV when the bridge is gone,
+// ESRCH when the process is, EXFULL (1,023 ports) when the bridge is full and
+// EOPNOTSUPP when the kernel has no veth.
+func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: create,
+		Data: body(ifinfomsg(0, unix.IFF_UP), func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.IFLA_IFNAME, name)
+			if mtu != 0 {
+				ae.Uint32(unix.IFLA_MTU, mtu)
+			}
+			ae.Uint32(unix.IFLA_MASTER, master)
+			nested(ae, unix.IFLA_LINKINFO, func(ae *netlink.AttributeEncoder) {
+				ae.String(unix.IFLA_INFO_KIND, "veth")
+				nested(ae, unix.IFLA_INFO_DATA, func(ae *netlink.AttributeEncoder) {
+					ae.Bytes(unix.NLA_F_NESTED|vethInfoPeer, peer.marshal(mtu))
+				})
+			})
+		}),
+		What: fmt.Sprintf("bridge %s: add port %s", bridge, name),
+		Cmd:  fmt.Sprintf("ip link add name %s%s master %s up type veth peer %s", name, mtuWords(mtu), bridge, peer.words(mtu)),
+		Advice: []nl.Advice{
+			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no veth support: CONFIG_VETH, module veth"},
+			{Errno: unix.EXFULL, Text: "a bridge holds 1,023 ports: choose another with -bridge"},
+			{Errno: unix.ENODEV, Text: "the bridge went away meanwhile"},
+		},
+	}
+}
+
+func (p VethPeer) marshal(mtu uint32) []byte {
+	return body(ifinfomsg(p.Index, 0), func(ae *netlink.AttributeEncoder) {
+		ae.String(unix.IFLA_IFNAME, p.Name)
+		if mtu != 0 {
+			ae.Uint32(unix.IFLA_MTU, mtu)
+		}
+		if p.MAC != nil {
+			ae.Bytes(unix.IFLA_ADDRESS, p.MAC)
+		}
+		ae.Uint32(unix.IFLA_NET_NS_PID, uint32(p.PID))
+	})
+}
+
+// words is the peer in ip(8)'s words.
+func (p VethPeer) words(mtu uint32) string {
+	s := "name " + p.Name
+	if p.Index != 0 {
+		s += fmt.Sprint(" index ", p.Index)
+	}
+	if p.MAC != nil {
+		s += " address " + p.MAC.String()
+	}
+	return s + mtuWords(mtu) + fmt.Sprint(" netns ", p.PID)
+}
+
+func mtuWords(mtu uint32) string {
+	if mtu == 0 {
+		return ""
+	}
+	return fmt.Sprint(" mtu ", mtu)
+}
