@@ -55,7 +55,7 @@ type Claim struct {
 // Take is a transaction that puts the claim in the table, and its bridge, if
 // that is not there. It is refused with ENOENT when the table is not there
 // (Ruleset), and with EEXIST when the address or a port is somebody's
-// already.
+// already, or the network overlaps another bridge's (before Linux 5.9 EBUSY).
 func (c Claim) Take() []nl.Request {
 	return append(c.bridge(), c.elements(unix.NFT_MSG_NEWSETELEM, create)...)
 }
@@ -72,11 +72,13 @@ func (c Claim) Release() []nl.Request {
 
 // bridge is what all containers of a bridge need there.
 func (c Claim) bridge() []nl.Request {
-	name := nameData(c.Bridge)
+	name, quoted := nameData(c.Bridge), fmt.Sprintf("%q", c.Bridge)
+	network := networks.elements(unix.NFT_MSG_NEWSETELEM, add, interval(c.Network)...)
+	network.Advice = []nl.Advice{{Errno: unix.EEXIST, Text: "it overlaps the network of another bridge: nft list set " + inTable + " " + networks.name}}
 	return []nl.Request{
-		bridges.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: c.Bridge}),
-		inside.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: c.Bridge + " . " + c.Bridge}),
-		networks.elements(unix.NFT_MSG_NEWSETELEM, add, interval(c.Network)...),
+		bridges.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: quoted}),
+		inside.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: quoted + " . " + quoted}),
+		network,
 	}
 }
 
@@ -95,20 +97,29 @@ func interval(p netip.Prefix) []element {
 }
 
 func (c Claim) elements(typ uint16, flags netlink.HeaderFlags) []nl.Request {
-	addr := c.Address.AsSlice()
-	reqs := []nl.Request{
-		leases.elements(typ, flags, element{
-			key:   addr,
-			value: hostData(c.Index),
-			text:  fmt.Sprintf("%s : %d", c.Address, c.Index),
-		}),
+	ports := make([]Published, len(c.Ports))
+	for i, p := range c.Ports {
+		ports[i] = Published{Port: p, Address: c.Address}
 	}
-	var at, any []element
-	for _, p := range c.Ports {
+	return elements(typ, flags, []Lease{{Address: c.Address, Index: c.Index}}, ports)
+}
+
+// elements is messages about leases and ports, as few as will do: the answer
+// to each takes room in the socket's receive buffer.
+func elements(typ uint16, flags netlink.HeaderFlags, held []Lease, ports []Published) []nl.Request {
+	var holders, at, any []element
+	for _, l := range held {
+		holders = append(holders, element{
+			key:   l.Address.AsSlice(),
+			value: hostData(l.Index),
+			text:  fmt.Sprintf("%s : %d", l.Address, l.Index),
+		})
+	}
+	for _, p := range ports {
 		e := element{
 			key:   concat([]byte{p.Proto}, portData(p.HostPort)),
-			value: concat(addr, portData(p.Port)),
-			text:  fmt.Sprintf("%s . %d : %s . %d", p.ProtoName(), p.HostPort, c.Address, p.Port),
+			value: concat(p.Address.AsSlice(), portData(p.Port.Port)),
+			text:  fmt.Sprintf("%s . %d : %s . %d", p.ProtoName(), p.HostPort, p.Address, p.Port.Port),
 		}
 		if p.HostIP.IsValid() {
 			e.key = concat(p.HostIP.AsSlice(), e.key)
@@ -118,14 +129,16 @@ func (c Claim) elements(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 			any = append(any, e)
 		}
 	}
+	reqs := chunks(leases, typ, flags, holders)
 	reqs = append(reqs, chunks(publishedAt, typ, flags, at)...)
 	return append(reqs, chunks(published, typ, flags, any)...)
 }
 
 // chunks makes messages of so many elements that their list, an attribute of
-// 64 KiB at most, can hold them: an element is below 80 bytes.
+// 64 KiB at most, can hold them: an element is below 80 bytes, or 160 with the
+// longest comment.
 func chunks(s set, typ uint16, flags netlink.HeaderFlags, elems []element) []nl.Request {
-	const most = 512
+	const most = 400
 	var reqs []nl.Request
 	for len(elems) > 0 {
 		n := min(most, len(elems))
@@ -189,14 +202,5 @@ func PublishedPorts(c *nl.Conn) ([]Published, error) {
 // those that were found stale in a look at generation gen of the ruleset
 // (BatchAt).
 func Drop(stale []Lease, ports []Published) []nl.Request {
-	var reqs []nl.Request
-	for _, l := range stale {
-		reqs = append(reqs, Claim{Address: l.Address, Index: l.Index}.elements(unix.NFT_MSG_DELSETELEM, change)...)
-	}
-	for _, p := range ports {
-		// The lease is the first request; the port is what follows.
-		c := Claim{Address: p.Address, Ports: []Port{p.Port}}
-		reqs = append(reqs, c.elements(unix.NFT_MSG_DELSETELEM, change)[1:]...)
-	}
-	return reqs
+	return elements(unix.NFT_MSG_DELSETELEM, change, stale, ports)
 }

@@ -21,8 +21,8 @@ func GetGen() nl.Request {
 		What:  "nf_tables: ask for the ruleset's generation",
 		Cmd:   "nft monitor",
 		Advice: []nl.Advice{
-			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
-			{Errno: unix.EINVAL, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
+			{Errno: unix.EOPNOTSUPP, Text: noTables},
+			{Errno: unix.EINVAL, Text: noTables},
 		},
 	}
 }

@@ -12,8 +12,9 @@ import (
 // The sets and maps of the table. Everything that a bridge or a container
 // adds is an element of one of them.
 var (
-	// bridges are the bridges that containers are on.
-	bridges = set{name: "bridge", id: 1, key: fields{ifname}}
+	// bridges are the bridges that containers are on. ("bridge" is a word of
+	// nft's own, which it can't read as a name.)
+	bridges = set{name: "bridges", id: 1, key: fields{ifname}}
 
 	// inside holds each bridge with itself: what stays on a bridge. (Such
 	// packets are seen here when br_netfilter shows bridged frames to IP.)
@@ -96,15 +97,17 @@ func rules() []rule {
 			jump("publish"),
 		)},
 
-		// From a container to the world: with the uplink's address.
-		{chain: "postrouting", text: `oifname != @bridge ip saddr @network masquerade`, needs: masqOptions, exprs: list(
-			oifname(1), lookupNot(1, bridges),
+		// From a container to the world: with the uplink's address. What the
+		// host says to its own address on the bridge goes by lo, and is left
+		// as it is.
+		{chain: "postrouting", text: `oifname != "lo" oifname != @bridges ip saddr @network masquerade`, needs: masqOptions, exprs: list(
+			oifname(1), notEqual(1, nameData("lo")), lookupNot(1, bridges),
 			header(1, saddr, 4), lookup(1, networks),
 			&expr.Masq{},
 		)},
 		// From 127.0.0.1 to a published port: the container could not answer
 		// that.
-		{chain: "postrouting", text: `oifname @bridge ip saddr 127.0.0.0/8 masquerade`, needs: masqOptions, exprs: list(
+		{chain: "postrouting", text: `oifname @bridges ip saddr 127.0.0.0/8 masquerade`, needs: masqOptions, exprs: list(
 			oifname(1), lookup(1, bridges),
 			header(1, saddr, 1), equal(1, []byte{127}),
 			&expr.Masq{},
@@ -112,7 +115,7 @@ func rules() []rule {
 		// From a container to a published port of its neighbour, or its own:
 		// the answer must come back this way to be translated back, and not
 		// directly over the bridge.
-		{chain: "postrouting", text: `oifname @bridge ip saddr @network ct status dnat masquerade`, needs: masqOptions, exprs: list(
+		{chain: "postrouting", text: `oifname @bridges ip saddr @network ct status dnat masquerade`, needs: masqOptions, exprs: list(
 			oifname(1), lookup(1, bridges),
 			header(1, saddr, 4), lookup(1, networks),
 			ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0)),
@@ -125,7 +128,7 @@ func rules() []rule {
 			ctState(1), anyBit(1, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), notEqual(1, hostData(0)),
 			verdict(expr.VerdictAccept),
 		)},
-		{chain: "forward", text: `oifname != @bridge accept`, exprs: list(
+		{chain: "forward", text: `oifname != @bridges accept`, exprs: list(
 			oifname(1), lookupNot(1, bridges),
 			verdict(expr.VerdictAccept),
 		)},

@@ -19,15 +19,23 @@ type datatype struct {
 	name   string
 	number uint32 // enum datatypes in nftables' include/datatype.h
 	length int    // bytes, without padding
+	order  uint32 // of the bytes
 }
 
+// enum byteorder in nftables' include/datatype.h
+const (
+	mixedOrder   = 0 // several fields, each with its own
+	hostOrder    = 1
+	networkOrder = 2
+)
+
 var (
-	ipv4Addr    = datatype{"ipv4_addr", 7, 4}
-	inetProto   = datatype{"inet_proto", 12, 1}
-	inetService = datatype{"inet_service", 13, 2}
-	mark        = datatype{"mark", 19, 4}
-	ifaceIndex  = datatype{"iface_index", 20, 4}
-	ifname      = datatype{"ifname", 41, unix.IFNAMSIZ}
+	ipv4Addr    = datatype{"ipv4_addr", 7, 4, networkOrder}
+	inetProto   = datatype{"inet_proto", 12, 1, networkOrder}
+	inetService = datatype{"inet_service", 13, 2, networkOrder}
+	mark        = datatype{"mark", 19, 4, hostOrder}
+	ifaceIndex  = datatype{"iface_index", 20, 4, hostOrder}
+	ifname      = datatype{"ifname", 41, unix.IFNAMSIZ, hostOrder}
 )
 
 // fields is the type of a key or a value: one datatype, or several joined.
@@ -49,6 +57,14 @@ func (f fields) number() uint32 {
 		n = n<<6 | t.number
 	}
 	return n
+}
+
+// order is the byte order of a single field.
+func (f fields) order() uint32 {
+	if len(f) == 1 {
+		return f[0].order
+	}
+	return mixedOrder
 }
 
 // length is the bytes of all: when there are several, each takes up whole
@@ -107,6 +123,7 @@ func (s set) request() nl.Request {
 				ae.Uint32(unix.NFTA_SET_DATA_LEN, s.value.length())
 			}
 			ae.Uint32(unix.NFTA_SET_ID, s.id)
+			ae.Bytes(unix.NFTA_SET_USERDATA, s.userData())
 		}),
 		What: fmt.Sprintf("%s %s %s: add", s.kind(), inTable, s.name),
 		Cmd:  fmt.Sprintf("nft add %s %s %s '{ %s }'", s.kind(), inTable, s.name, decl),
@@ -115,6 +132,20 @@ func (s set) request() nl.Request {
 			{Errno: unix.EEXIST, Text: "a table of the same name with another layout is in the way: nft delete table " + inTable},
 		},
 	}
+}
+
+// userData tells nft(8) in which order the bytes of keys and values are
+// (NFTNL_UDATA_SET_KEYBYTEORDER and …DATABYTEORDER in libnftnl/udata.h: a
+// type, a length and a number in the host's order). The kernel only keeps it;
+// without it nft shows an index or a mark with its bytes reversed, and of an
+// interface's name nothing.
+func (s set) userData() []byte {
+	b := append([]byte{0, 4}, hostData(s.key.order())...)
+	if s.value != nil {
+		b = append(b, 1, 4)
+		b = append(b, hostData(s.value.order())...)
+	}
+	return b
 }
 
 // element is a member of a set, or a key of a map with its value.
@@ -155,7 +186,7 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 			})
 		}),
 		What: fmt.Sprintf("%s %s %s: %s %s", s.kind(), inTable, s.name, verb, text),
-		Cmd:  fmt.Sprintf("nft %s element %s %s '{ %s }'", verb, inTable, s.name, text),
+		Cmd:  fmt.Sprintf("nft %s element %s %s %s", verb, inTable, s.name, shellQuote("{ "+text+" }")),
 	}
 }
 
@@ -210,7 +241,7 @@ func (s set) getElements() nl.Request {
 		What: fmt.Sprintf("%s %s %s: list", s.kind(), inTable, s.name),
 		Cmd:  fmt.Sprintf("nft list %s %s %s", s.kind(), inTable, s.name),
 		Advice: []nl.Advice{
-			{Errno: unix.EINVAL, Text: "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"},
+			{Errno: unix.EINVAL, Text: noTables},
 		},
 	}
 }

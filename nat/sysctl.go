@@ -3,7 +3,10 @@
 package nat
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,15 +30,20 @@ func Remember(old []Sysctl) []nl.Request {
 			text:    fmt.Sprintf("%d comment %q", i, note),
 		}
 	}
-	return []nl.Request{sysctls.elements(unix.NFT_MSG_NEWSETELEM, create, elems...)}
+	return chunks(sysctls, unix.NFT_MSG_NEWSETELEM, create, elems)
 }
 
-// Remembered is what Remember put in the table. ENOENT when there is no table.
+// Remembered is what Remember put in the table, in that order. ENOENT when
+// there is no table.
 func Remembered(c *nl.Conn) ([]Sysctl, error) {
 	elems, err := sysctls.list(c)
 	if err != nil {
 		return nil, err
 	}
+	// The kernel keeps a set in no order.
+	slices.SortFunc(elems, func(a, b element) int {
+		return cmp.Compare(binary.NativeEndian.Uint32(a.key), binary.NativeEndian.Uint32(b.key))
+	})
 	var all []Sysctl
 	for _, e := range elems {
 		name, value, ok := strings.Cut(e.comment, "=")

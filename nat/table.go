@@ -3,6 +3,7 @@
 package nat
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func newTable() nl.Request {
 		What: "table " + inTable + ": create",
 		Cmd:  "nft create table " + inTable,
 		Advice: []nl.Advice{
-			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no nf_tables for IPv4: CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, module nf_tables"},
+			{Errno: unix.EOPNOTSUPP, Text: noTables},
 			{Errno: unix.EAFNOSUPPORT, Text: "the kernel has no nf_tables for IPv4: CONFIG_NF_TABLES_IPV4"},
 		},
 	}
@@ -143,3 +144,32 @@ func (r rule) request() nl.Request {
 
 // shellQuote makes words that the shell would split or expand one word.
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// Exists tells whether the table is there.
+func Exists(c *nl.Conn) (bool, error) {
+	_, err := c.Query(getTable())
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func getTable() nl.Request {
+	return nl.Request{
+		Type:  message(unix.NFT_MSG_GETTABLE),
+		Flags: netlink.Request,
+		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+			ae.String(unix.NFTA_TABLE_NAME, Table)
+		}),
+		What: "table " + inTable + ": look up",
+		Cmd:  "nft list table " + inTable,
+		Advice: []nl.Advice{
+			{Errno: unix.EOPNOTSUPP, Text: noTables},
+			{Errno: unix.EINVAL, Text: noTables},
+		},
+	}
+}
+
+// noTables is the advice for a kernel without nf_tables: it answers a
+// transaction with EOPNOTSUPP and a question with EINVAL.
+const noTables = "the kernel has no nf_tables: CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, module nf_tables"

@@ -35,6 +35,20 @@ func Dial(family, netns int) (*Conn, error) {
 // seen a delete, the kernel waits for RCU in there: 8 ms and more.
 func (c *Conn) Close() error { return c.c.Close() }
 
+// WithFD calls f with the socket's descriptor, for a process that is to
+// inherit it.
+func (c *Conn) WithFD(f func(fd int) error) error {
+	rc, err := c.c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var ferr error
+	if err := rc.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
+		return err
+	}
+	return ferr
+}
+
 // Do sends the requests in one system call and takes the answers of those
 // that ask for one (NLM_F_ACK). The error is an *Error that names the first
 // request to fail.
@@ -44,17 +58,21 @@ func (c *Conn) Close() error { return c.c.Close() }
 // later requests may still be queued, Do closes the connection rather than
 // let them be taken for answers to something else.
 func (c *Conn) Do(reqs ...Request) error {
+	if len(reqs) == 0 {
+		return nil // not a sendmsg of no bytes, which is ENODATA
+	}
 	last := -1
 	msgs := make([]netlink.Message, len(reqs))
-	size := 0
+	size, answers := 0, 0
 	for i, r := range reqs {
 		msgs[i] = r.Message()
 		size += int(msgs[i].Header.Length)
 		if r.Flags&netlink.Acknowledge != 0 {
 			last = i
+			answers++
 		}
 	}
-	if err := c.room(size); err != nil {
+	if err := c.room(size, answers); err != nil {
 		return err
 	}
 	if _, err := c.c.SendMessages(msgs); err != nil {
@@ -65,26 +83,51 @@ func (c *Conn) Do(reqs ...Request) error {
 			continue
 		}
 		if _, err := c.c.Receive(); err != nil {
-			if i != last {
+			failed := culprit(err, msgs, i)
+			if failed != last {
 				_ = c.Close()
 			}
-			return wrap(r, err)
+			return wrap(reqs[failed], err)
 		}
 	}
 	return nil
 }
 
-// room makes the socket's send buffer hold one call of size bytes. A netlink
-// message larger than the buffer is refused with EMSGSIZE (netlink_sendmsg).
-func (c *Conn) room(size int) error {
-	const unasked = 64 << 10 // well below the default, net.core.wmem_default
-	if size <= unasked {
-		return nil
+// culprit is which of the messages an error answers: the one with its sequence
+// number, which is not always the one whose answer is due. The kernel sends an
+// errno for a request that asked for no answer, too (netlink_rcv_skb).
+func culprit(err error, sent []netlink.Message, due int) int {
+	var op *netlink.OpError
+	if errors.As(err, &op) && op.Sequence != 0 {
+		for i, m := range sent {
+			if m.Header.Sequence == op.Sequence {
+				return i
+			}
+		}
 	}
+	return due
+}
+
+// room makes the socket's buffers hold one call of size bytes and its answers,
+// which are queued before the call returns. A netlink message larger than the
+// send buffer is refused with EMSGSIZE (netlink_sendmsg); an answer that finds
+// no room is lost, and what is received in its place is ENOBUFS.
+func (c *Conn) room(size, answers int) error {
+	const (
+		unasked = 64 << 10 // well below the defaults, net.core.[rw]mem_default
+		answer  = 1 << 10  // what a struct nlmsgerr takes as an sk_buff, at most
+	)
 	// The kernel doubles what is asked for to pay for its own bookkeeping,
 	// and a large message is one allocation that needs no more.
-	if err := c.c.SetWriteBuffer(size); err != nil {
-		return fmt.Errorf("netlink socket: a send buffer of %d bytes: %w", size, err)
+	if size > unasked {
+		if err := c.c.SetWriteBuffer(size); err != nil {
+			return fmt.Errorf("netlink socket: a send buffer of %d bytes: %w", size, err)
+		}
+	}
+	if size := answers * answer; size > unasked {
+		if err := c.c.SetReadBuffer(size); err != nil {
+			return fmt.Errorf("netlink socket: a receive buffer of %d bytes: %w", size, err)
+		}
 	}
 	return nil
 }
@@ -106,6 +149,25 @@ func (c *Conn) Query(r Request) ([]netlink.Message, error) {
 			return nil, &Error{What: r.What, Cmd: r.Cmd, Err: errTorn}
 		}
 	}
+}
+
+// Join makes the kernel tell this socket of events of a group, such as
+// unix.RTNLGRP_LINK. A socket that asks nothing else has nothing to confuse
+// them with. what is the watching in an error's words.
+func (c *Conn) Join(group uint32, what string) error {
+	if err := c.c.JoinGroup(group); err != nil {
+		return &Error{What: what, Err: errnoOf(err)}
+	}
+	return nil
+}
+
+// Receive waits for the next events. ENOBUFS means that some were lost.
+func (c *Conn) Receive(what string) ([]netlink.Message, error) {
+	msgs, err := c.c.Receive()
+	if err != nil {
+		return nil, &Error{What: what, Err: errnoOf(err)}
+	}
+	return msgs, nil
 }
 
 var errTorn = errors.New("the list changed while it was read, five times")

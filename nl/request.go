@@ -3,6 +3,8 @@
 package nl
 
 import (
+	"slices"
+
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +48,16 @@ func (r Request) Message() netlink.Message {
 		},
 		Data: r.Data,
 	}
+}
+
+// Silent is the requests without NLM_F_ACK, for a sender that takes silence
+// for success: the kernel answers such a request only to refuse it.
+func Silent(reqs []Request) []Request {
+	silent := slices.Clone(reqs)
+	for i := range silent {
+		silent[i].Flags &^= netlink.Acknowledge
+	}
+	return silent
 }
 
 // Marshal is the bytes of several requests one after another, as one

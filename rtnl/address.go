@@ -40,14 +40,19 @@ func family(a netip.Addr) uint8 {
 // in. EEXIST when the link has it already.
 //
 // An IPv4 address is sent twice, as ip(8) does: IFA_LOCAL is the link's own,
-// IFA_ADDRESS the peer's, and they differ on point-to-point links alone. An
+// IFA_ADDRESS the peer's, and they differ on point-to-point links alone. A
+// broadcast address goes along where the prefix has one to spare: in a /31 the
+// last address is the other host (RFC 3021), and in a /32 the link's own. An
 // IPv6 address goes without duplicate address detection, which would keep it
 // tentative for over a second: the lease has made sure of it.
 func Address(index uint32, dev string, p netip.Prefix) nl.Request {
 	addr := p.Addr().AsSlice()
 	cmd := fmt.Sprintf("ip addr add %s dev %s", p, dev)
-	if p.Addr().Is6() {
+	switch {
+	case p.Addr().Is6():
 		cmd += " nodad"
+	case hasBroadcast(p):
+		cmd += " broadcast +"
 	}
 	return nl.Request{
 		Type:  unix.RTM_NEWADDR,
@@ -56,7 +61,9 @@ func Address(index uint32, dev string, p netip.Prefix) nl.Request {
 			if p.Addr().Is4() {
 				ae.Bytes(unix.IFA_LOCAL, addr)
 				ae.Bytes(unix.IFA_ADDRESS, addr)
-				ae.Bytes(unix.IFA_BROADCAST, broadcast(p).AsSlice())
+				if hasBroadcast(p) {
+					ae.Bytes(unix.IFA_BROADCAST, broadcast(p).AsSlice())
+				}
 			} else {
 				ae.Bytes(unix.IFA_ADDRESS, addr)
 				ae.Uint32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
@@ -70,13 +77,12 @@ func Address(index uint32, dev string, p netip.Prefix) nl.Request {
 	}
 }
 
+func hasBroadcast(p netip.Prefix) bool { return p.Addr().Is4() && p.Bits() <= 30 }
+
 // broadcast is the last address of an IPv4 prefix.
 func broadcast(p netip.Prefix) netip.Addr {
 	a := p.Addr().As4()
 	host := ^uint32(0) >> p.Bits()
-	if p.Bits() == 32 {
-		host = 0
-	}
 	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])|host)
 	return netip.AddrFrom4(a)
 }

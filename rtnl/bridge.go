@@ -67,7 +67,7 @@ func Port(name string, hairpin bool, alias string) nl.Request {
 			})
 		}),
 		What: "link " + name + ": set hairpin mode and alias",
-		Cmd: "ip link set dev " + name + " alias '" + alias + "'" +
+		Cmd: "ip link set dev " + name + " alias " + quote(alias) +
 			" type bridge_slave hairpin " + onOff,
 	}
 }

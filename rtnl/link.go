@@ -110,7 +110,7 @@ func SetAlias(name, alias string) nl.Request {
 			ae.Bytes(unix.IFLA_IFALIAS, []byte(alias))
 		}),
 		What: "link " + name + ": set alias",
-		Cmd:  fmt.Sprintf("ip link set dev %s alias %q", name, alias),
+		Cmd:  "ip link set dev " + name + " alias " + quote(alias),
 	}
 }
 
@@ -262,13 +262,20 @@ func ParseLink(b []byte) (Link, error) {
 }
 
 // parseInfo reads IFLA_LINKINFO: the link's kind, and what its master knows
-// of it.
+// of it. The master's kind goes before, and says what the numbers of that
+// mean: 1 is a bridge port's state, but a VRF's table (IFLA_VRF_PORT_TABLE).
 func (l *Link) parseInfo(ad *netlink.AttributeDecoder) error {
+	master := ""
 	for ad.Next() {
 		switch ad.Type() {
 		case unix.IFLA_INFO_KIND:
 			l.Kind = ad.String()
+		case unix.IFLA_INFO_SLAVE_KIND:
+			master = ad.String()
 		case unix.IFLA_INFO_SLAVE_DATA:
+			if master != "bridge" {
+				continue
+			}
 			ad.Nested(func(ad *netlink.AttributeDecoder) error {
 				for ad.Next() {
 					if ad.Type() == unix.IFLA_BRPORT_STATE {

@@ -4,6 +4,7 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -47,6 +48,9 @@ func encode(attrs func(*netlink.AttributeEncoder)) []byte {
 func nested(ae *netlink.AttributeEncoder, typ uint16, attrs func(*netlink.AttributeEncoder)) {
 	ae.Bytes(unix.NLA_F_NESTED|typ, encode(attrs))
 }
+
+// quote makes any text one word of a shell's command line.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // ifinfomsg is a link message's header.
 //

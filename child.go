@@ -1,0 +1,162 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The builders below make the steps of a child. They run in the parent, and
+// do nothing: see clone_linux.go for who runs the steps, and the rules there.
+
+// call is a step: a system call and its arguments, any result taken.
+func call(text string, trap uintptr, args ...uintptr) step {
+	s := step{text: text, trap: trap, want: anyResult}
+	copy(s.args[:], args)
+	return s
+}
+
+// passing makes a step content with errors.
+func (s step) passing(errnos ...unix.Errno) step {
+	copy(s.pass[:], errnos)
+	return s
+}
+
+// wanting makes a step insist on a result.
+func (s step) wanting(r uintptr) step {
+	s.want = r
+	return s
+}
+
+// data is the address of bytes that live as long as the program.
+func (p *program) data(b []byte) uintptr {
+	if len(b) == 0 {
+		return 0
+	}
+	p.keep = append(p.keep, b)
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// str is the address of a NUL-terminated copy of s.
+func (p *program) str(s string) uintptr { return p.data(append([]byte(s), 0)) }
+
+// strs is the address of a NULL-terminated list of strings, as execve takes.
+func (p *program) strs(list []string) uintptr {
+	ptrs := make([]uintptr, len(list)+1)
+	for i, s := range list {
+		ptrs[i] = p.str(s)
+	}
+	p.keep = append(p.keep, ptrs)
+	return uintptr(unsafe.Pointer(unsafe.SliceData(ptrs)))
+}
+
+// keepOnly closes every descriptor from 3 on but some. A child has copies of
+// all that the parent and its caller had open.
+func keepOnly(fds ...int) []step {
+	slices.Sort(fds)
+	var steps []step
+	from := 3
+	closeRange := func(first, last uintptr) {
+		if first <= last {
+			steps = append(steps, call(fmt.Sprintf("close descriptors %d to %d", first, last), unix.SYS_CLOSE_RANGE, first, last))
+		}
+	}
+	for _, fd := range fds {
+		if fd >= from {
+			closeRange(uintptr(from), uintptr(fd)-1)
+			from = fd + 1
+		}
+	}
+	// The system call's arguments are unsigned int.
+	closeRange(uintptr(from), uintptr(^uint32(0)))
+	return steps
+}
+
+// waitForGo waits until the parent says go on. The end of file means that the
+// parent is gone, or gives up, and the child goes too.
+func (p *program) waitForGo() step {
+	return call("wait for the network", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).wanting(1)
+}
+
+// dieWithParent has the kernel kill the child when the thread that made it
+// ends. If the parent was dead before, waitForGo shows it.
+func dieWithParent() step {
+	return call("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+}
+
+func newSession() step { return call("setsid", unix.SYS_SETSID) }
+
+// mount is mount(2); empty strings are NULL.
+func (p *program) mount(text, source, target, fstype string, flags uintptr, options string) step {
+	ptr := func(s string) uintptr {
+		if s == "" {
+			return 0
+		}
+		return p.str(s)
+	}
+	return call(text, unix.SYS_MOUNT, ptr(source), p.str(target), ptr(fstype), flags, ptr(options))
+}
+
+// hostname is sethostname(2).
+func (p *program) hostname(name string) step {
+	return call("sethostname "+name, unix.SYS_SETHOSTNAME, p.data([]byte(name)), uintptr(len(name)))
+}
+
+// ordinaryFiles is the soft limit of open files that a login gives on Linux.
+// Go raises its own to the hard limit at its start and does not tell what it
+// was, and programs that use select(2), or close all descriptors that they
+// may have, go wrong with a large one.
+const ordinaryFiles = 1024
+
+// limitFiles sets the soft limit of open files back.
+func (p *program) limitFiles() ([]step, error) {
+	var lim unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit RLIMIT_NOFILE: %w", err)
+	}
+	lim.Cur = min(lim.Max, ordinaryFiles)
+	p.keep = append(p.keep, &lim)
+	return []step{call("prlimit RLIMIT_NOFILE", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&lim)), 0)}, nil
+}
+
+// unblockSignals gives the command the signal mask that its caller had.
+func (p *program) unblockSignals() step {
+	return call("sigprocmask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&p.mask)), 0, sigsetSize())
+}
+
+// exec is execve(2), the last step of a command.
+func (p *program) exec(path string, argv, env []string) step {
+	return call("execve "+path, unix.SYS_EXECVE, p.str(path), p.strs(argv), p.strs(env))
+}
+
+// failed is the error that a child's report stands for.
+func (p *program) failed(r report) error {
+	text := "reset a signal's handler"
+	all := slices.Concat(p.setUp, p.command, p.after)
+	if r.step >= 0 && int(r.step) < len(all) {
+		text = all[r.step].text
+	}
+	e := &stepError{text: text, errno: unix.Errno(r.errno)}
+	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
+	return e
+}
+
+// stepError is a step of a child that failed.
+type stepError struct {
+	text  string
+	errno unix.Errno
+	exec  bool // it was the execve of the command
+}
+
+func (e *stepError) Error() string {
+	if e.errno == 0 {
+		return e.text + ": ended early"
+	}
+	return e.text + ": " + e.errno.Error()
+}
+
+func (e *stepError) Unwrap() error { return e.errno }

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A child made by clone shares nothing with the Go runtime: it is one thread
+// with a copy of the memory, in which some other thread may have held any lock
+// at the moment of the copy. So between clone and execve (and for good, in a
+// child that never calls execve) these rules hold:
+//
+//   - no allocation, and no growing of the stack: the functions that run there
+//     are nosplit, and whatever they need was made before;
+//   - no lock, no channel, no map, no interface, no panic, no defer;
+//   - no call but a raw system call, or one of the functions of this file that
+//     say that they keep these rules;
+//   - no signal handler: all signals are blocked before clone, and only the
+//     command, at its execve, gets them back.
+//
+// TestChildCallsNothing disassembles the compiled functions and holds them to
+// the third rule; the compiler holds them to the nosplit limit.
+//
+// What the child does is therefore data: a list of steps that runChild walks.
+
+// step is one system call of a child.
+type step struct {
+	text string // what it does, for messages: "mount proc on /proc"
+	trap uintptr
+	args [6]uintptr
+
+	want uintptr       // the result it must have, or anyResult
+	pass [2]unix.Errno // errors that are as good as success
+}
+
+// anyResult takes every result that is not an error.
+const anyResult = ^uintptr(0)
+
+// noResult takes none: the step must fail, with an error that it passes.
+const noResult = anyResult - 1
+
+// report is what a child sends up its line when a step fails, or when it has
+// come to its end.
+type report struct {
+	step  int32 // index in setUp, command and after, one behind the other
+	errno int32 // 0 when the result was not the wanted one
+}
+
+// resetStep is the number of program.reset's steps, which are in no list.
+const resetStep = -128
+
+const reportSize = unsafe.Sizeof(report{})
+
+// program is what a child does. Build it, then hand it to clone.
+type program struct {
+	// The child runs setUp. If there is a command, the child then forks, its
+	// own child runs command, and it goes on with after and becomes the init
+	// of its PID namespace (superviseChild). Without one it ends.
+	setUp, command, after []step
+
+	line uintptr // descriptor of the child's end of its line to the parent
+
+	mask    sigset    // the parent's signal mask, which the command gets back
+	all     sigset    // every signal
+	info    [128]byte // siginfo_t, linux/asm-generic/siginfo.h
+	failure report
+	status  int32 // of a process that was waited for
+	pidfd   int32
+
+	args  cloneArgs
+	reset []step // resets signal handlers, for kernels that can't in clone3
+
+	keep []any // what the steps' addresses point to
+}
+
+// sigset is the kernel's sigset_t: 64 signals, or 128 on MIPS.
+type sigset [4]uint32
+
+func sigsetSize() uintptr {
+	if runtime.GOARCH == "mips" || runtime.GOARCH == "mipsle" || runtime.GOARCH == "mips64" || runtime.GOARCH == "mips64le" {
+		return 16
+	}
+	return 8
+}
+
+// cloneArgs is the first version of the kernel's structure, which every
+// clone3 takes.
+//
+//	struct clone_args {
+//		__aligned_u64 flags;
+//		__aligned_u64 pidfd;
+//		__aligned_u64 child_tid;
+//		__aligned_u64 parent_tid;
+//		__aligned_u64 exit_signal;
+//		__aligned_u64 stack;
+//		__aligned_u64 stack_size;
+//		__aligned_u64 tls;
+//	};
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
+}
+
+// clone starts a child that runs the program in new namespaces (CLONE_NEW…
+// flags) and returns its process id and a pidfd. Linux 5.3 has clone3, 5.5 its
+// flag that resets signal handlers; with an older one, or where a seccomp
+// filter refuses it, clone(2) does the same in more steps.
+//
+// The calling goroutine must be locked to its thread: the child asks to be
+// killed when that thread ends (PR_SET_PDEATHSIG).
+func (p *program) clone(flags uint64) (pid int, pidfd int, err error) {
+	for i := range p.all {
+		p.all[i] = ^uint32(0)
+	}
+	p.args = cloneArgs{
+		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))),
+		exitSignal: uint64(unix.SIGCHLD),
+	}
+	p.reset = resetSignals(p)
+
+	// Nobody else's fork may happen while descriptors are half made.
+	syscall.ForkLock.Lock()
+	n, errno := rawClone(p)
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(p)
+	if errno != 0 {
+		return 0, 0, fmt.Errorf("clone: %w%s", errno, cloneAdvice(errno))
+	}
+	return int(n), int(p.pidfd), nil
+}
+
+func cloneAdvice(errno unix.Errno) string {
+	switch errno {
+	case unix.EINVAL:
+		return " (the kernel lacks one of CONFIG_NAMESPACES, UTS_NS, IPC_NS, PID_NS, NET_NS, CGROUPS)"
+	case unix.EPERM:
+		return " (it takes CAP_SYS_ADMIN, and no seccomp filter in the way)"
+	case unix.ENOSPC:
+		return " (the limit of namespaces is reached: sysctl user.max_net_namespaces and its like)"
+	case unix.EAGAIN:
+		return " (the limit of processes is reached: ulimit -u, or the cgroup's pids.max)"
+	}
+	return ""
+}
+
+// resetSignals gives every signal its default action.
+func resetSignals(p *program) []step {
+	act := new([8]uintptr) // struct kernel_sigaction: SIG_DFL, no flags, no mask
+	p.keep = append(p.keep, act)
+	steps := make([]step, 0, 64)
+	for sig := uintptr(1); sig <= 64; sig++ {
+		steps = append(steps, step{
+			text: "reset a signal's handler",
+			trap: unix.SYS_RT_SIGACTION,
+			args: [6]uintptr{sig, uintptr(unsafe.Pointer(act)), 0, sigsetSize()},
+			want: anyResult,
+			pass: [2]unix.Errno{unix.EINVAL}, // SIGKILL and SIGSTOP have none
+		})
+	}
+	return steps
+}
+
+// rawClone clones, and in the child never returns. It keeps the rules at the
+// head of this file.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+func rawClone(p *program) (uintptr, unix.Errno) {
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(&p.all)), uintptr(unsafe.Pointer(&p.mask)), sigsetSize(), 0, 0)
+
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE3,
+		uintptr(unsafe.Pointer(&p.args)), unsafe.Sizeof(p.args), 0, 0, 0, 0)
+	old := false
+	// ENOSYS before 5.3, EINVAL before 5.5, EPERM from a seccomp filter that
+	// does not know clone3. clone(2) gives the true answer.
+	if errno == unix.ENOSYS || errno == unix.EINVAL || errno == unix.EPERM {
+		old = true
+		flags := uintptr(p.args.flags&^unix.CLONE_CLEAR_SIGHAND) | uintptr(unix.SIGCHLD)
+		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
+	}
+	if errno == 0 && pid == 0 {
+		if old {
+			runChild(p, p.reset, resetStep)
+		}
+		runProgram(p)
+	}
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(&p.mask)), 0, sigsetSize(), 0, 0)
+	return pid, errno
+}
+
+// oldClone is clone(2), whose first two arguments are swapped on s390x
+// (CONFIG_CLONE_BACKWARDS2). It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func oldClone(flags, parentTID uintptr) (uintptr, unix.Errno) {
+	a, b := flags, uintptr(0)
+	if runtime.GOARCH == "s390x" {
+		a, b = b, a
+	}
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, a, b, parentTID, 0, 0, 0)
+	return pid, errno
+}
+
+// runProgram is the child. It keeps the rules at the head of this file, and
+// does not return.
+//
+//go:nosplit
+//go:norace
+func runProgram(p *program) {
+	command := int32(len(p.setUp))
+	runChild(p, p.setUp, 0)
+	if len(p.command) == 0 {
+		exitChild(0)
+	}
+	pid, errno := oldClone(uintptr(unix.SIGCHLD), 0)
+	if errno != 0 {
+		failChild(p, command, errno)
+	}
+	if pid == 0 {
+		runChild(p, p.command, command)
+		exitChild(statusSetup)
+	}
+	runChild(p, p.after, command+int32(len(p.command)))
+	superviseChild(p, pid)
+}
+
+// runChild walks steps, the first of which is number base. When one fails it
+// says so to the parent and ends the process. It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+func runChild(p *program, steps []step, base int32) {
+	for i := range steps {
+		s := &steps[i]
+		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+		if errno == unix.EINTR {
+			// All signals are blocked, but SIGSTOP and SIGCONT can't be.
+			for errno == unix.EINTR {
+				r, _, errno = unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+			}
+		}
+		if errno != 0 {
+			if errno == s.pass[0] || errno == s.pass[1] {
+				continue
+			}
+		} else if s.want == anyResult || s.want == r {
+			continue
+		}
+		failChild(p, base+int32(i), errno)
+	}
+}
+
+// failChild sends the report and ends the process. It keeps the rules at the
+// head of this file.
+//
+//go:nosplit
+//go:norace
+func failChild(p *program, step int32, errno unix.Errno) {
+	p.failure.step = step
+	p.failure.errno = int32(errno)
+	unix.RawSyscall6(unix.SYS_WRITE, p.line, uintptr(unsafe.Pointer(&p.failure)), reportSize, 0, 0, 0)
+	exitChild(statusSetup)
+}
+
+// exitChild ends the process. It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func exitChild(status uintptr) {
+	for {
+		unix.RawSyscall6(unix.SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0)
+	}
+}
+
+// superviseChild is the init of the container's PID namespace: it passes
+// signals on to the command, reaps whatever is orphaned in the namespace, and
+// ends with the command's status, upon which the kernel ends all the rest.
+//
+// Every signal is blocked here and taken by sigtimedwait: the kernel does not
+// even deliver to the init of a PID namespace a signal that it has no handler
+// for, but a blocked one it queues (sig_ignored, kernel/signal.c). It keeps
+// the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func superviseChild(p *program, command uintptr) {
+	const everyChild = ^uintptr(0)
+	for {
+		sig, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT,
+			uintptr(unsafe.Pointer(&p.all)), uintptr(unsafe.Pointer(&p.info)), 0, sigsetSize(), 0, 0)
+		if errno != 0 {
+			continue // EINTR, by SIGSTOP and SIGCONT
+		}
+		if sig != uintptr(unix.SIGCHLD) {
+			unix.RawSyscall6(unix.SYS_KILL, command, sig, 0, 0, 0, 0)
+			continue
+		}
+		// One SIGCHLD may stand for many children.
+		for {
+			pid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4,
+				everyChild, uintptr(unsafe.Pointer(&p.status)), unix.WNOHANG, 0, 0, 0)
+			if errno != 0 || pid == 0 {
+				break
+			}
+			if pid == command {
+				exitChild(exitStatus(p.status))
+			}
+		}
+	}
+}
+
+// exitStatus is a shell's view of a wait status: the process's own, or 128 and
+// the signal that ended it. It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func exitStatus(wait int32) uintptr {
+	if sig := wait & 0x7f; sig != 0 {
+		return uintptr(128 + sig)
+	}
+	return uintptr(wait>>8) & 0xff
+}

@@ -1,0 +1,91 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"container/nat"
+	"container/nl"
+	"container/rtnl"
+)
+
+// down takes the ruleset and our bridges away and puts back the settings that
+// were changed. It refuses while containers run.
+func down() error {
+	route, err := rtnl.Dial(0)
+	if err != nil {
+		return err
+	}
+	defer route.Close()
+	c, err := nat.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s, err := survey(route, c)
+	if err != nil {
+		return err
+	}
+	if err := s.refuseTenants(); err != nil {
+		return err
+	}
+	if err := s.dropTable(); err != nil {
+		return err
+	}
+	links, err := rtnl.List(route)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.Kind != "bridge" || l.Alias != bridgeAlias {
+			continue
+		}
+		if err := route.Do(rtnl.DeleteLink(l.Index, l.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *inventory) refuseTenants() error {
+	if len(s.live) == 0 {
+		return nil
+	}
+	names := make([]string, len(s.live))
+	for i, t := range s.live {
+		names[i] = fmt.Sprintf("%s %s", t.Address, describe(t.link, t.who))
+	}
+	return fmt.Errorf("containers run: %s", strings.Join(names, "; "))
+}
+
+// dropTable deletes the table, if nobody has leased an address since the look.
+// The settings are put back before: a run that starts meanwhile looks at them
+// after it has its lease, so either it sees them put back and changes them
+// again, or its lease has made the deletion fail here, and they are changed
+// again here.
+func (s *inventory) dropTable() error {
+	old, err := nat.Remembered(s.nat)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // no table
+	}
+	if err != nil {
+		return err
+	}
+	before, err := putBack(old)
+	if err == nil {
+		err = s.nat.Do(nat.BatchAt(s.gen, []nl.Request{nat.DeleteTable()})...)
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, unix.ERESTART) {
+		err = errors.New("the ruleset was changed meanwhile: a container is starting, or somebody runs nft; try again")
+	}
+	_, again := putBack(before)
+	return errors.Join(err, again)
+}

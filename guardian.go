@@ -1,0 +1,129 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"container/nat"
+	"container/nl"
+)
+
+// guardian is a second raw-cloned child of the runner, in no namespace of its
+// own. It sleeps on its line until the runner says that the run is over, or is
+// gone (the end of file: a SIGKILL, say), and then takes the container's
+// claims out of nf_tables with a batch of messages that was made beforehand.
+//
+// It does so at the end of every run, for a second reason: whoever closes a
+// netfilter socket after a delete waits for RCU, 8 ms and more. The guardian
+// says when the delete is committed, and stays behind for the waiting.
+type guardian struct {
+	claim nat.Claim
+	nat   *nl.Conn
+	line  *line
+	prog  *program
+	pid   int
+}
+
+// newGuardian makes a guardian for a container (its pidfd) and what it claims.
+//
+// c is the connection that the claims are made over. The guardian inherits it
+// and uses it at the end, so the runner's closing of it is not the last, and
+// does not wait.
+func newGuardian(container int, claim nat.Claim, c *nl.Conn) (*guardian, error) {
+	l, err := newLine()
+	if err != nil {
+		return nil, err
+	}
+	g := &guardian{claim: claim, nat: c, line: l}
+	if err := c.WithFD(func(socket int) error { return g.start(container, socket) }); err != nil {
+		l.close()
+		return nil, fmt.Errorf("guardian: %w", err)
+	}
+	l.handOver()
+	return g, nil
+}
+
+func (g *guardian) start(container, socket int) error {
+	batch, err := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
+	if err != nil {
+		return err
+	}
+	p := &program{line: uintptr(g.line.theirs)}
+	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
+	p.setUp = append(p.setUp,
+		newSession(),
+		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
+		// If the runner was killed, the container dies with it (dieWithParent);
+		// this makes sure.
+		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, uintptr(container), uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
+		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0),
+		// The kernel has done it all by now. None of the messages asks for an
+		// acknowledgement, so an answer is a refusal.
+		call("nf_tables transaction refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
+	)
+	g.prog = p
+	g.pid, err = p.spawn()
+	return err
+}
+
+// spawn clones without namespaces, and without an interest in the pidfd.
+func (p *program) spawn() (int, error) {
+	pid, pidfd, err := p.clone(0)
+	if err != nil {
+		return 0, err
+	}
+	_ = unix.Close(pidfd)
+	return pid, nil
+}
+
+// finish has the guardian take the claims back, and returns when they are
+// gone. If it can't, because it was killed, the runner does it, and waits.
+func (g *guardian) finish() error {
+	_ = g.nat.Close()
+	err := g.ask()
+	g.line.close()
+	if err == nil {
+		return nil
+	}
+	c, derr := nat.Dial()
+	if derr != nil {
+		return errors.Join(err, derr)
+	}
+	defer c.Close()
+	switch rerr := nat.Commit(c, g.claim.Release()); {
+	case errors.Is(rerr, unix.EEXIST), errors.Is(rerr, unix.ENOENT):
+		return nil // it is somebody else's by now, or the whole table is gone
+	case rerr != nil:
+		return errors.Join(err, rerr)
+	}
+	return nil
+}
+
+func (g *guardian) ask() error {
+	if err := g.line.release(); err != nil {
+		return fmt.Errorf("guardian: %w", err)
+	}
+	m, err := g.line.hear()
+	switch {
+	case err != nil:
+		return fmt.Errorf("guardian: %w", err)
+	case m.report != nil:
+		return fmt.Errorf("guardian: %w", g.prog.failed(*m.report))
+	case m.end:
+		return errors.New("guardian: it was killed")
+	}
+	return nil
+}
+
+// dismiss ends a guardian that has nothing to guard.
+func (g *guardian) dismiss() {
+	_ = g.nat.Close()
+	_ = unix.Kill(g.pid, unix.SIGKILL)
+	_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(g.pid, nil, 0, nil) })
+	g.line.close()
+}

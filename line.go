@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// line is what a child and its parent talk over: a pair of connected sockets
+// that keep messages apart. When either end's last holder is gone the other
+// reads the end of file, which is how each learns of the other's death. A
+// failing step, the terminal's descriptor and "go" travel over it.
+type line struct {
+	ours, theirs int
+}
+
+func newLine() (*line, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	return &line{ours: fds[0], theirs: fds[1]}, nil
+}
+
+// handOver closes the child's end here, once the child has it. Only then does
+// the child's death show.
+func (l *line) handOver() { l.theirs = closeFD(l.theirs) }
+
+func (l *line) close() {
+	l.handOver()
+	l.ours = closeFD(l.ours)
+}
+
+// closeFD closes a descriptor if it is one, and gives what is none.
+func closeFD(fd int) int {
+	if fd >= 0 {
+		_ = unix.Close(fd)
+	}
+	return -1
+}
+
+// release lets a child that waits for it go on.
+func (l *line) release() error {
+	if _, err := ignoringEINTR(func() (int, error) { return unix.Write(l.ours, []byte{1}) }); err != nil {
+		return fmt.Errorf("let the child go on: %w", err)
+	}
+	return nil
+}
+
+// message is what a child sent: its report when a step failed, a descriptor
+// if one came along (else -1), or nothing: the end of file.
+type message struct {
+	report *report
+	fd     int
+	end    bool
+}
+
+// hear waits for a message of the child.
+func (l *line) hear() (message, error) {
+	m := message{fd: -1}
+	buf := make([]byte, reportSize)
+	oob := make([]byte, unix.CmsgSpace(4))
+	oobn := 0
+	n, err := ignoringEINTR(func() (n int, err error) {
+		n, oobn, _, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		return n, err
+	})
+	// A child that is killed with a message of ours unread resets the line.
+	if err != nil && !errors.Is(err, unix.ECONNRESET) {
+		return m, fmt.Errorf("hear from the child: %w", err)
+	}
+	if oobn > 0 {
+		if m.fd, err = passedFD(oob[:oobn]); err != nil {
+			return m, err
+		}
+	}
+	m.end = n <= 0
+	if n == int(reportSize) {
+		m.report = &report{
+			step:  int32(binary.NativeEndian.Uint32(buf)),
+			errno: int32(binary.NativeEndian.Uint32(buf[4:])),
+		}
+	}
+	return m, nil
+}
+
+// passedFD is the descriptor in a control message (SCM_RIGHTS, unix(7)).
+func passedFD(oob []byte) (int, error) {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return -1, fmt.Errorf("hear from the child: control message: %w", err)
+	}
+	for i := range msgs {
+		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil && len(fds) == 1 {
+			return fds[0], nil
+		}
+	}
+	return -1, errors.New("hear from the child: a control message without a descriptor")
+}
+
+// ignoringEINTR makes a call again as long as a signal interrupts it.
+func ignoringEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}

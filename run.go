@@ -1,0 +1,239 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"container/nat"
+	"container/rtnl"
+)
+
+// run is the life of a container, from the options to the command's exit
+// status. What changes the host is undone in reverse, however it ends.
+func run(o *options) (status int, err error) {
+	path, err := lookUp(o.argv[0])
+	if err != nil {
+		return 0, err
+	}
+	// Signals wait here until there is a command to pass them to.
+	signals := catchSignals()
+
+	ports, err := reserve(o.ports)
+	if err != nil {
+		return 0, err
+	}
+	defer ports.all()
+
+	// What only a failed run undoes: the bridge stays for the next.
+	var failed undo
+	defer func() {
+		if err != nil {
+			failed.all()
+		}
+	}()
+
+	route, err := rtnl.Dial(0)
+	if err != nil {
+		return 0, err
+	}
+	defer route.Close()
+	br, err := bridge(route, o.bridge, o.gateway, &failed)
+	if err != nil {
+		return 0, err
+	}
+
+	box, err := start(o, path)
+	if err != nil {
+		return 0, err
+	}
+	// When its last process is gone, so are its namespaces and the veth.
+	defer box.kill()
+
+	host, err := makeVeth(route, br, box.pid, o)
+	if err != nil {
+		return 0, err
+	}
+	guard, err := claim(route, box.pidfd, nat.Claim{
+		Bridge:  br.Name,
+		Network: o.gateway.Masked(),
+		Address: o.address,
+		Index:   host.Index,
+		Ports:   o.ports,
+	})
+	if err != nil {
+		return 0, err
+	}
+	// The claims go before the container does, and before the ports are free.
+	defer func() { err = errors.Join(err, guard.finish()) }()
+
+	inside, err := configure(box.pidfd, o)
+	if err != nil {
+		return 0, err
+	}
+	defer inside.Close()
+	if err := awaitPort(route, host); err != nil {
+		return 0, err
+	}
+	if err := announce(inside); err != nil {
+		return 0, err
+	}
+
+	term, err := box.letGo(o)
+	if err != nil {
+		return 0, err
+	}
+	if term != nil {
+		defer term.restore()
+	}
+	// While the command starts: what other runs may have left behind. If that
+	// can't be cleared now, the next run or "main gc" will.
+	_ = sweepOnce(route, guard.nat)
+	return box.wait(signals, term)
+}
+
+// catchSignals takes the signals that are the command's business. One that was
+// ignored when we began, as SIGHUP is under nohup(1), stays so.
+func catchSignals() <-chan os.Signal {
+	signals := make(chan os.Signal, 16)
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	return signals
+}
+
+// box is a container from the runner's side.
+type box struct {
+	prog  *program
+	line  *line
+	pid   int // of its first process
+	pidfd int
+	gone  bool // it has been waited for
+}
+
+// start clones the container's first process.
+func start(o *options, path string) (*box, error) {
+	l, err := newLine()
+	if err != nil {
+		return nil, err
+	}
+	b := &box{line: l}
+	if b.prog, err = container(o, path, l); err == nil {
+		b.pid, b.pidfd, err = b.prog.clone(namespaces)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	l.handOver()
+	return b, nil
+}
+
+// letGo lets the first process start the command, and returns when that has
+// been executed, with the terminal, if there is one.
+func (b *box) letGo(o *options) (*terminal, error) {
+	if err := b.line.release(); err != nil {
+		return nil, errors.Join(b.whyDead(), err)
+	}
+	master := -1
+	for {
+		m, err := b.line.hear()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.report != nil:
+			return nil, b.failure(*m.report, o)
+		case m.fd >= 0:
+			master = m.fd
+		case m.end && master >= 0:
+			return joinTerminal(master)
+		case m.end:
+			return nil, nil
+		}
+	}
+}
+
+// failure is the error for the report of the container's first process or of
+// its command.
+func (b *box) failure(r report, o *options) error {
+	err := b.prog.failed(r)
+	var s *stepError
+	if errors.As(err, &s) && s.exec {
+		return execError(o.argv[0], s.errno)
+	}
+	return fmt.Errorf("in the container: %w", err)
+}
+
+// whyDead is the report of a first process that ended before it was let go.
+func (b *box) whyDead() error {
+	for {
+		m, err := b.line.hear()
+		switch {
+		case err != nil || m.end:
+			return nil
+		case m.report != nil:
+			return fmt.Errorf("in the container: %w", b.prog.failed(*m.report))
+		}
+		closeFD(m.fd)
+	}
+}
+
+// wait passes signals on until the container's first process has ended, and
+// returns the command's status.
+func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
+	ended := make(chan unix.WaitStatus)
+	failed := make(chan error, 1)
+	go func() {
+		var status unix.WaitStatus
+		_, err := ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, &status, 0, nil) })
+		if err != nil {
+			failed <- os.NewSyscallError("wait4", err)
+			return
+		}
+		ended <- status
+	}()
+	for {
+		select {
+		case s := <-signals:
+			if s == unix.SIGWINCH && term != nil {
+				term.resize()
+				continue
+			}
+			if sig, ok := s.(unix.Signal); ok {
+				// ESRCH: it has just ended.
+				_ = unix.Kill(b.pid, sig)
+			}
+		case err := <-failed:
+			return 0, err
+		case status := <-ended:
+			b.gone = true
+			if term != nil {
+				term.leave()
+			}
+			// The init ends with the command's status, unless somebody killed
+			// it.
+			if status.Signaled() {
+				return statusSignal + int(status.Signal()), nil
+			}
+			return status.ExitStatus(), nil
+		}
+	}
+}
+
+// kill ends the container, if it still runs, and waits for its first process.
+func (b *box) kill() {
+	b.line.close()
+	if !b.gone {
+		_ = unix.Kill(b.pid, unix.SIGKILL)
+		_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, nil, 0, nil) })
+		b.gone = true
+	}
+	b.pidfd = closeFD(b.pidfd)
+}

@@ -1,0 +1,142 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The container's terminal is a pty of its own devpts instance: the caller's
+// own terminal is not there inside, so nothing can be typed into it from there
+// (TIOCSTI), and job control, Ctrl-C and the window's size are the pty's.
+
+// makeTerminal mounts a devpts, opens a pty in it and sends the master end up
+// the line. The slave end is /dev/pts/0: it is the first. The child's copies of
+// the master end go when the command is executed and when the init closes all.
+func (p *program) makeTerminal() []step {
+	// The lowest free descriptor: keepOnly has closed all but the line's.
+	master := uintptr(3)
+	if p.line == master {
+		master = 4
+	}
+	unlock := p.data(make([]byte, 4)) // an int, 0
+	return []step{
+		p.mount("mount devpts on /dev/pts", "devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+		call("open /dev/pts/ptmx", unix.SYS_OPENAT, atFDCWD(), p.str("/dev/pts/ptmx"), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(master),
+		call("unlock the terminal", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, unlock),
+		p.sendFD("send the terminal's master end", int(master)),
+	}
+}
+
+// sendFD is sendmsg(2) of one byte with a descriptor (SCM_RIGHTS, unix(7)).
+func (p *program) sendFD(text string, fd int) step {
+	type message struct {
+		hdr  unix.Msghdr
+		iov  unix.Iovec
+		byte [1]byte
+		oob  []byte
+	}
+	m := &message{oob: unix.UnixRights(fd)}
+	m.iov.Base = &m.byte[0]
+	m.iov.SetLen(1)
+	m.hdr.Iov = &m.iov
+	m.hdr.SetIovlen(1)
+	m.hdr.Control = &m.oob[0]
+	m.hdr.SetControllen(len(m.oob))
+	p.keep = append(p.keep, m)
+	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
+}
+
+// useTerminal makes the slave end the command's standard streams and its
+// controlling terminal. The command is the leader of a new session by then.
+func (p *program) useTerminal() []step {
+	return []step{
+		call("close standard input", unix.SYS_CLOSE, 0),
+		call("open /dev/pts/0", unix.SYS_OPENAT, atFDCWD(), p.str("/dev/pts/0"), unix.O_RDWR).wanting(0),
+		call("make it the controlling terminal", unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0),
+		call("dup3 it to standard output", unix.SYS_DUP3, 0, 1, 0),
+		call("dup3 it to standard error", unix.SYS_DUP3, 0, 2, 0),
+	}
+}
+
+// atFDCWD is AT_FDCWD as an argument of a system call.
+func atFDCWD() uintptr {
+	fd := unix.AT_FDCWD
+	return uintptr(fd)
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}
+
+// terminal is the caller's terminal joined to the container's.
+type terminal struct {
+	master *os.File
+	saved  *unix.Termios // the caller's settings, nil when it is no terminal
+	output chan struct{} // closed when all output has been passed on
+}
+
+// joinTerminal passes bytes between the caller's standard streams and the
+// master end, and gives the pty the caller's window size.
+func joinTerminal(master int) (*terminal, error) {
+	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), output: make(chan struct{})}
+	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
+		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, raw(*saved)); err != nil {
+			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
+		}
+		t.saved = saved
+	}
+	t.resize()
+	go func() {
+		// The end of the caller's input is not the end of the session; as on
+		// any terminal that takes Ctrl-D.
+		_, _ = io.Copy(t.master, os.Stdin)
+	}()
+	go func() {
+		// EIO, when no process has the slave end any more.
+		_, _ = io.Copy(os.Stdout, t.master)
+		close(t.output)
+	}()
+	return t, nil
+}
+
+// raw is what cfmakeraw(3) makes of settings: every byte goes through as it is,
+// and what Ctrl-C means the container's terminal decides.
+func raw(s unix.Termios) *unix.Termios {
+	s.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	s.Oflag &^= unix.OPOST
+	s.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	s.Cflag &^= unix.CSIZE | unix.PARENB
+	s.Cflag |= unix.CS8
+	s.Cc[unix.VMIN], s.Cc[unix.VTIME] = 1, 0
+	return &s
+}
+
+// resize gives the pty the size of the caller's window; the kernel tells the
+// foreground processes (SIGWINCH).
+func (t *terminal) resize() {
+	size, err := unix.IoctlGetWinsize(unix.Stdout, unix.TIOCGWINSZ)
+	if err != nil {
+		return // no window there
+	}
+	_ = unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, size)
+}
+
+// leave gives the caller's terminal its settings back when all output is out.
+func (t *terminal) leave() {
+	<-t.output
+	t.restore()
+}
+
+func (t *terminal) restore() {
+	if t.saved != nil {
+		_ = unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, t.saved)
+		t.saved = nil
+	}
+}
