@@ -39,7 +39,7 @@ func newGuardian(container int, claim nat.Claim, c *nl.Conn) (*guardian, error) 
 		return nil, err
 	}
 	g := &guardian{claim: claim, nat: c, line: l}
-	if err := c.WithFD(func(socket int) error { return g.start(container, socket) }); err != nil {
+	if err := g.start(container, c.FD()); err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
@@ -48,10 +48,7 @@ func newGuardian(container int, claim nat.Claim, c *nl.Conn) (*guardian, error) 
 }
 
 func (g *guardian) start(container, socket int) error {
-	batch, err := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
-	if err != nil {
-		return err
-	}
+	batch := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
 	p := &program{line: uintptr(g.line.theirs)}
 	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
 	p.setUp = append(p.setUp,
@@ -67,6 +64,7 @@ func (g *guardian) start(container, socket int) error {
 		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 	)
 	g.prog = p
+	var err error
 	g.pid, err = p.spawn()
 	return err
 }

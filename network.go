@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 
 	"container/nl"
 	"container/rtnl"
@@ -45,9 +46,9 @@ func makeVeth(c *nl.Conn, br rtnl.Link, pid int, o *options) (rtnl.Link, error) 
 // a veth goes away some milliseconds after its container, so a name that is
 // made of the address would still be taken.
 func vethName() string {
-	b := make([]byte, 4)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return "veth" + hex.EncodeToString(b)
+	var b [4]byte
+	_, _ = unix.Getrandom(b[:], 0) // 4 bytes come whole (getrandom(2))
+	return "veth" + hex.EncodeToString(b[:])
 }
 
 // configure gives the container's end its address and route. container is a

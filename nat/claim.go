@@ -55,7 +55,7 @@ type Claim struct {
 // Take is a transaction that puts the claim in the table, and its bridge, if
 // that is not there. It is refused with ENOENT when the table is not there
 // (Ruleset), and with EEXIST when the address or a port is somebody's
-// already, or the network overlaps another bridge's (before Linux 5.9 EBUSY).
+// already, or the network overlaps another bridge's.
 func (c Claim) Take() []nl.Request {
 	return append(c.bridge(), c.elements(unix.NFT_MSG_NEWSETELEM, create)...)
 }

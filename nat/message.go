@@ -48,6 +48,8 @@ func batch(reqs []nl.Request, attrs func(*netlink.AttributeEncoder)) []nl.Reques
 			Flags: netlink.Request,
 			Data:  body(unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, attrs),
 			What:  what,
+			// Without nf_tables the whole transaction has this one answer.
+			Advice: []nl.Advice{{Errno: unix.EOPNOTSUPP, Text: noTables}},
 		}
 	}
 	all := make([]nl.Request, 0, len(reqs)+2)

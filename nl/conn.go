@@ -3,17 +3,29 @@
 package nl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Conn is a netlink socket.
+// Conn is a netlink socket. It makes plain blocking system calls: every answer
+// is there when the question has been put (see the package comment), so there
+// is nothing that Go's poller could wait for. It is not for use by several
+// goroutines at once.
 type Conn struct {
-	c *netlink.Conn
+	fd  int
+	seq uint32
+	buf []byte
 }
+
+// bufferSize holds any answer. The kernel makes the parts of a dump as large
+// as the reader's buffer, up to 32 KiB (netlink_dump, net/netlink/af_netlink.c).
+const bufferSize = 64 << 10
 
 // Dial opens a netlink socket of a family (unix.NETLINK_ROUTE,
 // unix.NETLINK_NETFILTER). netns is a descriptor of the network namespace it
@@ -21,129 +33,116 @@ type Conn struct {
 //
 // It fails with EPROTONOSUPPORT where the kernel lacks the family.
 func Dial(family, netns int) (*Conn, error) {
-	c, err := netlink.Dial(family, &netlink.Config{NetNS: netns})
-	if err != nil {
-		return nil, &Error{What: "netlink socket: " + familyName(family), Err: errnoOf(err)}
+	fd := -1
+	open := func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
+		return err
 	}
-	// Words beside the errno. Kernels before 4.12 have none, and do the work
-	// as well without, so a refusal is of no interest.
-	_ = c.SetOption(netlink.ExtendedAcknowledge, true)
-	return &Conn{c: c}, nil
+	var err error
+	if netns == 0 {
+		err = open()
+	} else {
+		err = inNetNS(netns, open)
+	}
+	if err != nil {
+		return nil, &Error{What: "netlink socket: " + familyName(family), Err: err}
+	}
+	// Words beside the errno, and no copy of the request in the answer.
+	// Kernels before 4.12 and 4.3 lack them, and do the work as well without,
+	// so a refusal is of no interest.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	return &Conn{fd: fd}, nil
+}
+
+// inNetNS calls f with this thread in another network namespace. A socket
+// stays in the namespace that it was made in.
+func inNetNS(netns int, f func() error) error {
+	runtime.LockOSThread()
+	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return os.NewSyscallError("open /proc/thread-self/ns/net", err)
+	}
+	defer unix.Close(home)
+	if err := unix.Setns(netns, unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return os.NewSyscallError("setns", err)
+	}
+	err = f()
+	if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
+		// The thread stays locked, so that no other goroutine finds itself in
+		// the wrong namespace.
+		return errors.Join(err, os.NewSyscallError("setns back", back))
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // Close closes the socket. On a netfilter socket whose namespace has lately
-// seen a delete, the kernel waits for RCU in there: 8 ms and more.
-func (c *Conn) Close() error { return c.c.Close() }
-
-// WithFD calls f with the socket's descriptor, for a process that is to
-// inherit it.
-func (c *Conn) WithFD(f func(fd int) error) error {
-	rc, err := c.c.SyscallConn()
-	if err != nil {
-		return err
+// seen a delete, the kernel waits for RCU in there, 8 ms and more, unless
+// another process has the socket too.
+func (c *Conn) Close() error {
+	if c.fd < 0 {
+		return nil
 	}
-	var ferr error
-	if err := rc.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
-		return err
-	}
-	return ferr
+	err := unix.Close(c.fd)
+	c.fd = -1
+	return err
 }
+
+// FD is the socket's descriptor, for a process that is to inherit it.
+func (c *Conn) FD() int { return c.fd }
 
 // Do sends the requests in one system call and takes the answers of those
 // that ask for one (NLM_F_ACK). The error is an *Error that names the first
-// request to fail.
-//
-// What follows the failed one in the same call may have been done (rtnetlink
-// goes on) or not (an nf_tables batch is all or nothing). When answers of
-// later requests may still be queued, Do closes the connection rather than
-// let them be taken for answers to something else.
+// request to fail. What follows that one in the same call may have been done
+// (rtnetlink goes on) or not (an nf_tables transaction is all or nothing).
 func (c *Conn) Do(reqs ...Request) error {
-	if len(reqs) == 0 {
-		return nil // not a sendmsg of no bytes, which is ENODATA
-	}
-	last := -1
-	msgs := make([]netlink.Message, len(reqs))
-	size, answers := 0, 0
-	for i, r := range reqs {
-		msgs[i] = r.Message()
-		size += int(msgs[i].Header.Length)
-		if r.Flags&netlink.Acknowledge != 0 {
-			last = i
-			answers++
-		}
-	}
-	if err := c.room(size, answers); err != nil {
+	first, err := c.send(reqs)
+	if err != nil {
 		return err
 	}
-	if _, err := c.c.SendMessages(msgs); err != nil {
-		return &Error{What: reqs[0].What, Cmd: reqs[0].Cmd, Err: errnoOf(err)}
-	}
-	for i, r := range reqs {
-		if r.Flags&netlink.Acknowledge == 0 {
-			continue
+	for last := lastAck(reqs); last >= 0; {
+		answers, err := c.receive(0)
+		if err != nil {
+			return &Error{What: reqs[0].What, Cmd: reqs[0].Cmd, Err: err}
 		}
-		if _, err := c.c.Receive(); err != nil {
-			failed := culprit(err, msgs, i)
-			if failed != last {
-				_ = c.Close()
+		for _, m := range answers {
+			i := int(m.Header.Sequence - first)
+			if m.Header.Type != netlink.Error || i < 0 || i >= len(reqs) {
+				continue
 			}
-			return wrap(reqs[failed], err)
+			if err := reqs[i].answer(m); err != nil {
+				c.drain()
+				return err
+			}
+			if i == last {
+				return nil
+			}
 		}
 	}
 	return nil
 }
 
-// culprit is which of the messages an error answers: the one with its sequence
-// number, which is not always the one whose answer is due. The kernel sends an
-// errno for a request that asked for no answer, too (netlink_rcv_skb).
-func culprit(err error, sent []netlink.Message, due int) int {
-	var op *netlink.OpError
-	if errors.As(err, &op) && op.Sequence != 0 {
-		for i, m := range sent {
-			if m.Header.Sequence == op.Sequence {
-				return i
-			}
+// lastAck is the last request that asks for an acknowledgement, or -1.
+func lastAck(reqs []Request) int {
+	for i := len(reqs) - 1; i >= 0; i-- {
+		if reqs[i].Flags&netlink.Acknowledge != 0 {
+			return i
 		}
 	}
-	return due
-}
-
-// room makes the socket's buffers hold one call of size bytes and its answers,
-// which are queued before the call returns. A netlink message larger than the
-// send buffer is refused with EMSGSIZE (netlink_sendmsg); an answer that finds
-// no room is lost, and what is received in its place is ENOBUFS.
-func (c *Conn) room(size, answers int) error {
-	const (
-		unasked = 64 << 10 // well below the defaults, net.core.[rw]mem_default
-		answer  = 1 << 10  // what a struct nlmsgerr takes as an sk_buff, at most
-	)
-	// The kernel doubles what is asked for to pay for its own bookkeeping,
-	// and a large message is one allocation that needs no more.
-	if size > unasked {
-		if err := c.c.SetWriteBuffer(size); err != nil {
-			return fmt.Errorf("netlink socket: a send buffer of %d bytes: %w", size, err)
-		}
-	}
-	if size := answers * answer; size > unasked {
-		if err := c.c.SetReadBuffer(size); err != nil {
-			return fmt.Errorf("netlink socket: a receive buffer of %d bytes: %w", size, err)
-		}
-	}
-	return nil
+	return -1
 }
 
 // Query asks for data: one object, or all of them with netlink.Dump. A dump
 // that a concurrent change tore (NLM_F_DUMP_INTR) is asked for again, five
 // times at most.
 func (c *Conn) Query(r Request) ([]netlink.Message, error) {
-	m := r.Message()
 	for try := 1; ; try++ {
-		answers, err := c.c.Execute(m)
-		if err != nil {
-			return nil, wrap(r, err)
-		}
-		if !torn(answers) {
-			return answers, nil
+		answers, torn, err := c.query(r)
+		if err != nil || !torn {
+			return answers, err
 		}
 		if try == 5 {
 			return nil, &Error{What: r.What, Cmd: r.Cmd, Err: errTorn}
@@ -151,35 +150,138 @@ func (c *Conn) Query(r Request) ([]netlink.Message, error) {
 	}
 }
 
+var errTorn = errors.New("the list changed while it was read, five times")
+
+func (c *Conn) query(r Request) (all []netlink.Message, torn bool, err error) {
+	seq, err := c.send([]Request{r})
+	if err != nil {
+		return nil, false, err
+	}
+	for {
+		msgs, err := c.receive(0)
+		if err != nil {
+			return nil, false, &Error{What: r.What, Cmd: r.Cmd, Err: err}
+		}
+		for _, m := range msgs {
+			if m.Header.Sequence != seq {
+				continue
+			}
+			torn = torn || m.Header.Flags&netlink.DumpInterrupted != 0
+			switch {
+			case m.Header.Type == netlink.Error, m.Header.Type == netlink.Done:
+				// Both begin with an errno, 0 for the end of what went well.
+				return all, torn, r.answer(m)
+			case m.Header.Flags&netlink.Multi == 0:
+				return append(all, m), torn, nil
+			}
+			all = append(all, m)
+		}
+	}
+}
+
 // Join makes the kernel tell this socket of events of a group, such as
-// unix.RTNLGRP_LINK. A socket that asks nothing else has nothing to confuse
-// them with. what is the watching in an error's words.
+// unix.RTNLGRP_LINK. what is the watching in an error's words.
 func (c *Conn) Join(group uint32, what string) error {
-	if err := c.c.JoinGroup(group); err != nil {
-		return &Error{What: what, Err: errnoOf(err)}
+	// A socket gets no events before it is bound to a port id.
+	err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	if err == nil {
+		err = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group))
+	}
+	if err != nil {
+		return &Error{What: what, Err: err}
 	}
 	return nil
 }
 
 // Receive waits for the next events. ENOBUFS means that some were lost.
 func (c *Conn) Receive(what string) ([]netlink.Message, error) {
-	msgs, err := c.c.Receive()
+	msgs, err := c.receive(0)
 	if err != nil {
-		return nil, &Error{What: what, Err: errnoOf(err)}
+		return nil, &Error{What: what, Err: err}
 	}
 	return msgs, nil
 }
 
-var errTorn = errors.New("the list changed while it was read, five times")
+// send puts requests into one sendto(2), with sequence numbers that go up by
+// one, and returns the first of them.
+func (c *Conn) send(reqs []Request) (first uint32, err error) {
+	first = c.seq + 1
+	c.seq += uint32(len(reqs))
+	b := marshal(reqs, first)
+	fail := func(err error) error { return &Error{What: reqs[0].What, Cmd: reqs[0].Cmd, Err: err} }
 
-func torn(ms []netlink.Message) bool {
-	for _, m := range ms {
-		if m.Header.Flags&netlink.DumpInterrupted != 0 {
-			return true
+	// A message that is larger than the send buffer is refused with EMSGSIZE
+	// (netlink_sendmsg). The default is 208 KiB.
+	const unasked = 64 << 10
+	if len(b) > unasked {
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, len(b)); err != nil {
+			return 0, fail(fmt.Errorf("a send buffer of %d bytes: %w", len(b), err))
 		}
 	}
-	return false
+	for {
+		err := unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if err == nil {
+			return first, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return 0, fail(err)
+		}
+	}
 }
+
+// receive takes one datagram of messages.
+func (c *Conn) receive(flags int) ([]netlink.Message, error) {
+	if c.buf == nil {
+		c.buf = make([]byte, bufferSize)
+	}
+	for {
+		// With MSG_TRUNC the result is the datagram's length, whatever fits.
+		n, _, err := unix.Recvfrom(c.fd, c.buf, flags|unix.MSG_TRUNC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, err
+		case n > len(c.buf):
+			return nil, fmt.Errorf("an answer of %d bytes, and room for %d", n, len(c.buf))
+		}
+		return parse(c.buf[:n])
+	}
+}
+
+// drain throws away the answers that follow a refusal. They are all there.
+func (c *Conn) drain() {
+	for {
+		if _, err := c.receive(unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
+}
+
+// parse cuts a datagram into messages, and copies them out of the buffer. One
+// that says to be longer than what is left is an error.
+func parse(b []byte) ([]netlink.Message, error) {
+	var msgs []netlink.Message
+	for len(b) >= nlmsgHdrLen {
+		h := netlink.Header{
+			Length:   binary.NativeEndian.Uint32(b),
+			Type:     netlink.HeaderType(binary.NativeEndian.Uint16(b[4:])),
+			Flags:    netlink.HeaderFlags(binary.NativeEndian.Uint16(b[6:])),
+			Sequence: binary.NativeEndian.Uint32(b[8:]),
+			PID:      binary.NativeEndian.Uint32(b[12:]),
+		}
+		if h.Length < nlmsgHdrLen || uint64(h.Length) > uint64(len(b)) {
+			return nil, fmt.Errorf("a message of %d bytes in an answer of %d", h.Length, len(b))
+		}
+		data := append([]byte(nil), b[nlmsgHdrLen:h.Length]...)
+		msgs = append(msgs, netlink.Message{Header: h, Data: data})
+		b = b[min(align(int(h.Length)), len(b)):]
+	}
+	return msgs, nil
+}
+
+// align rounds up to NLMSG_ALIGNTO (4 bytes).
+func align(n int) int { return (n + 3) &^ 3 }
 
 func familyName(family int) string {
 	switch family {

@@ -3,7 +3,9 @@
 package nl
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/mdlayher/netlink"
@@ -42,24 +44,52 @@ func (e *Error) Error() string {
 // Unwrap gives the errno to errors.Is.
 func (e *Error) Unwrap() error { return e.Err }
 
-func wrap(r Request, err error) *Error {
-	e := &Error{What: r.What, Cmd: r.Cmd, Err: errnoOf(err)}
-	var op *netlink.OpError
-	if errors.As(err, &op) {
-		e.Message, e.Offset = op.Message, op.Offset
+// answer reads the errno at the head of an answer: an NLMSG_ERROR message,
+// which is also the acknowledgement, or NLMSG_DONE at the end of a dump.
+//
+//	struct nlmsgerr {
+//		int error;               negative, or 0 for done
+//		struct nlmsghdr msg;     the request's header
+//	};
+//
+// With NLM_F_ACK_TLVS attributes follow. (NETLINK_CAP_ACK keeps the rest of
+// the request away; where a kernel before 4.3 sends it, there are none.)
+func (r Request) answer(m netlink.Message) error {
+	if len(m.Data) < 4 {
+		return &Error{What: r.What, Cmd: r.Cmd, Err: fmt.Errorf("an answer of %d bytes", len(m.Data))}
+	}
+	errno := -int32(binary.NativeEndian.Uint32(m.Data))
+	if errno == 0 {
+		return nil
+	}
+	e := &Error{What: r.What, Cmd: r.Cmd, Err: unix.Errno(errno)}
+	tlvs := 4
+	if m.Header.Type == netlink.Error {
+		tlvs += nlmsgHdrLen
+	}
+	if m.Header.Flags&netlink.AcknowledgeTLVs != 0 && len(m.Data) >= tlvs {
+		e.explain(m.Data[tlvs:])
 	}
 	e.advise(r.Advice)
 	return e
 }
 
-// errnoOf digs the errno out of what package netlink and package os put
-// around it, which is for programmers: "netlink receive: recvmsg: …".
-func errnoOf(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
+// explain reads the extended acknowledgement (enum nlmsgerr_attrs,
+// linux/netlink.h). Words that can't be read are done without.
+func (e *Error) explain(b []byte) {
+	const msg, offs = 1, 2
+	ad, err := netlink.NewAttributeDecoder(b)
+	if err != nil {
+		return
 	}
-	return err
+	for ad.Next() {
+		switch ad.Type() {
+		case msg:
+			e.Message = ad.String()
+		case offs:
+			e.Offset = int(ad.Uint32())
+		}
+	}
 }
 
 // Advise adds advice to an *Error that Dial or Do gave.

@@ -3,6 +3,7 @@
 package nl
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -15,7 +16,8 @@ type Request struct {
 	Flags netlink.HeaderFlags
 
 	// Data is what follows the 16-byte struct nlmsghdr: the family's own
-	// header (struct ifinfomsg, struct nfgenmsg, …) and the attributes.
+	// header (struct ifinfomsg, struct nfgenmsg, …) and the attributes. Its
+	// length is a multiple of 4, as that of every header and attribute is.
 	Data []byte
 
 	// What is the object and the action in the words of an error message:
@@ -37,19 +39,6 @@ type Advice struct {
 	Text  string // "the kernel has no bridge support: CONFIG_BRIDGE"
 }
 
-// Message is the request as package netlink sends it. The sequence number
-// and the port id are left for the connection to fill.
-func (r Request) Message() netlink.Message {
-	return netlink.Message{
-		Header: netlink.Header{
-			Length: uint32(nlmsgHdrLen + len(r.Data)),
-			Type:   r.Type,
-			Flags:  r.Flags,
-		},
-		Data: r.Data,
-	}
-}
-
 // Silent is the requests without NLM_F_ACK, for a sender that takes silence
 // for success: the kernel answers such a request only to refuse it.
 func Silent(reqs []Request) []Request {
@@ -60,22 +49,35 @@ func Silent(reqs []Request) []Request {
 	return silent
 }
 
-// Marshal is the bytes of several requests one after another, as one
+// Marshal is the bytes of several requests one behind another, as one
 // sendmsg(2) takes them, for a sender that has no Conn. Sequence numbers
 // count from 1.
-func Marshal(reqs []Request) ([]byte, error) {
-	var all []byte
-	for i, r := range reqs {
-		m := r.Message()
-		m.Header.Sequence = uint32(i + 1)
-		b, err := m.MarshalBinary()
-		if err != nil {
-			return nil, &Error{What: r.What, Cmd: r.Cmd, Err: err}
-		}
-		all = append(all, b...)
-	}
-	return all, nil
-}
+func Marshal(reqs []Request) []byte { return marshal(reqs, 1) }
 
-// nlmsgHdrLen is NLMSG_HDRLEN: sizeof(struct nlmsghdr) in linux/netlink.h.
+// nlmsgHdrLen is NLMSG_HDRLEN, the size of a message's header.
+//
+//	struct nlmsghdr {
+//		__u32 nlmsg_len;    with the header
+//		__u16 nlmsg_type;
+//		__u16 nlmsg_flags;
+//		__u32 nlmsg_seq;
+//		__u32 nlmsg_pid;    the sender's port id; the kernel fills in a 0
+//	};
 const nlmsgHdrLen = 16
+
+func marshal(reqs []Request, seq uint32) []byte {
+	size := 0
+	for _, r := range reqs {
+		size += nlmsgHdrLen + len(r.Data)
+	}
+	b := make([]byte, 0, size)
+	for i, r := range reqs {
+		b = binary.NativeEndian.AppendUint32(b, uint32(nlmsgHdrLen+len(r.Data)))
+		b = binary.NativeEndian.AppendUint16(b, uint16(r.Type))
+		b = binary.NativeEndian.AppendUint16(b, uint16(r.Flags))
+		b = binary.NativeEndian.AppendUint32(b, seq+uint32(i))
+		b = binary.NativeEndian.AppendUint32(b, 0)
+		b = append(b, r.Data...)
+	}
+	return b
+}
