@@ -76,6 +76,34 @@ func keepOnly(fds ...int) []step {
 	return steps
 }
 
+// lowestFD is what the next call that makes a descriptor will give, when
+// keepOnly has closed all but the standard ones and the line.
+func (p *program) lowestFD() uintptr {
+	if p.line == 3 {
+		return 4
+	}
+	return 3
+}
+
+// sendFD is sendmsg(2) of one byte with a descriptor (SCM_RIGHTS, unix(7)).
+func (p *program) sendFD(text string, fd int) step {
+	type message struct {
+		hdr  unix.Msghdr
+		iov  unix.Iovec
+		byte [1]byte
+		oob  []byte
+	}
+	m := &message{oob: unix.UnixRights(fd)}
+	m.iov.Base = &m.byte[0]
+	m.iov.SetLen(1)
+	m.hdr.Iov = &m.iov
+	m.hdr.SetIovlen(1)
+	m.hdr.Control = &m.oob[0]
+	m.hdr.SetControllen(len(m.oob))
+	p.keep = append(p.keep, m)
+	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
+}
+
 // waitForGo waits until the parent says go on. The end of file means that the
 // parent is gone, or gives up, and the child goes too.
 func (p *program) waitForGo() step {

@@ -191,7 +191,7 @@ func (s *inventory) sweep() error {
 // publisher is who published a port of the host, in words; empty when nobody
 // did, or it can't be told.
 func publisher(p nat.Port) string {
-	route, err := rtnl.Dial(0)
+	route, err := rtnl.Dial()
 	if err != nil {
 		return ""
 	}

@@ -22,12 +22,14 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func container(o *options, path string, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
 
-	// The first process. What needs no network is done while the parent makes
-	// that.
+	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp,
 		dieWithParent(),
 		newSession(),
+	)
+	p.setUp = append(p.setUp, p.sendRouteSocket()...)
+	p.setUp = append(p.setUp,
 		// Nothing that is mounted here shows on the host.
 		p.mount("make mounts private", "", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		p.mount("mount proc on /proc", "proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
@@ -57,6 +59,18 @@ func container(o *options, path string, l *line) (*program, error) {
 	// for a reader of the command's output waits for the last one who has it.
 	p.after = append(p.after, call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))))
 	return p, nil
+}
+
+// sendRouteSocket opens a rtnetlink socket, which belongs to the container's
+// network namespace for good, and sends it to the parent, which has no need to
+// enter that namespace then.
+func (p *program) sendRouteSocket() []step {
+	fd := p.lowestFD()
+	return []step{
+		call("socket NETLINK_ROUTE", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
+		p.sendFD("send the rtnetlink socket", int(fd)),
+		call("close the rtnetlink socket", unix.SYS_CLOSE, fd),
+	}
 }
 
 // environment is the command's: nothing of the caller's but TERM.

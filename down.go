@@ -17,7 +17,7 @@ import (
 // down takes the ruleset and our bridges away and puts back the settings that
 // were changed. It refuses while containers run.
 func down() error {
-	route, err := rtnl.Dial(0)
+	route, err := rtnl.Dial()
 	if err != nil {
 		return err
 	}

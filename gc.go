@@ -16,7 +16,7 @@ import (
 // containers that are gone. Their links and namespaces the kernel has cleared
 // with their last process.
 func gc() error {
-	route, err := rtnl.Dial(0)
+	route, err := rtnl.Dial()
 	if err != nil {
 		return err
 	}

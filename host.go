@@ -76,7 +76,7 @@ func bridgeMAC(gateway netip.Prefix) net.HardwareAddr {
 // removeIdleBridge takes back a bridge that a failed run made, unless others
 // are on it by now.
 func removeIdleBridge(br rtnl.Link) error {
-	c, err := rtnl.Dial(0)
+	c, err := rtnl.Dial()
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 )
 
 // Exit statuses beside the command's own, as docker run has them.
@@ -52,9 +51,6 @@ func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
 func main() {
-	// The container dies with the thread that made it (PR_SET_PDEATHSIG), so
-	// that must be a thread that lives as long as the program.
-	runtime.LockOSThread()
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -51,15 +51,11 @@ func vethName() string {
 	return "veth" + hex.EncodeToString(b[:])
 }
 
-// configure gives the container's end its address and route. container is a
-// pidfd, which stands for the process's network namespace.
-func configure(container int, o *options) (*nl.Conn, error) {
-	c, err := rtnl.Dial(container)
-	if err != nil {
-		return nil, fmt.Errorf("in the container's network namespace: %w", err)
-	}
+// configure gives the container's end its address and route, over a socket
+// of the container's network namespace.
+func configure(c *nl.Conn, o *options) error {
 	prefix := netip.PrefixFrom(o.address, o.gateway.Bits())
-	err = c.Do(
+	err := c.Do(
 		rtnl.Up(rtnl.LoopbackIndex, "lo"),
 		rtnl.Set(insideIndex, insideName, rtnl.ARPNotify),
 		rtnl.Address(insideIndex, insideName, prefix),
@@ -67,10 +63,9 @@ func configure(container int, o *options) (*nl.Conn, error) {
 		rtnl.DefaultRoute(o.gateway.Addr()),
 	)
 	if err != nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("in the container's network namespace: %w", err)
+		return fmt.Errorf("in the container's network namespace: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // awaitPort returns when the bridge forwards what comes from the container.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/nat"
+	"container/nl"
 	"container/rtnl"
 )
 
@@ -38,7 +39,7 @@ func run(o *options) (status int, err error) {
 		}
 	}()
 
-	route, err := rtnl.Dial(0)
+	route, err := rtnl.Dial()
 	if err != nil {
 		return 0, err
 	}
@@ -72,11 +73,14 @@ func run(o *options) (status int, err error) {
 	// The claims go before the container does, and before the ports are free.
 	defer func() { err = errors.Join(err, guard.finish()) }()
 
-	inside, err := configure(box.pidfd, o)
+	inside, err := box.routeSocket()
 	if err != nil {
 		return 0, err
 	}
 	defer inside.Close()
+	if err := configure(inside, o); err != nil {
+		return 0, err
+	}
 	if err := awaitPort(route, host); err != nil {
 		return 0, err
 	}
@@ -139,25 +143,49 @@ func start(o *options, path string) (*box, error) {
 // letGo lets the first process start the command, and returns when that has
 // been executed, with the terminal, if there is one.
 func (b *box) letGo(o *options) (*terminal, error) {
-	if err := b.line.release(); err != nil {
-		return nil, errors.Join(b.whyDead(), err)
-	}
 	master := -1
-	for {
-		m, err := b.line.hear()
-		switch {
-		case err != nil:
+	if o.terminal {
+		var err error
+		if master, err = b.receiveFD("terminal"); err != nil {
 			return nil, err
-		case m.report != nil:
-			return nil, b.failure(*m.report, o)
-		case m.fd >= 0:
-			master = m.fd
-		case m.end && master >= 0:
-			return joinTerminal(master)
-		case m.end:
-			return nil, nil
 		}
 	}
+	if err := b.line.release(); err != nil {
+		return nil, err
+	}
+	m, err := b.line.hear()
+	switch {
+	case err != nil:
+		return nil, err
+	case m.report != nil:
+		return nil, b.failure(*m.report, o)
+	case master >= 0:
+		return joinTerminal(master)
+	}
+	return nil, nil
+}
+
+// routeSocket is the rtnetlink socket of the container's network namespace.
+func (b *box) routeSocket() (*nl.Conn, error) {
+	fd, err := b.receiveFD("rtnetlink socket")
+	if err != nil {
+		return nil, err
+	}
+	return nl.New(fd), nil
+}
+
+// receiveFD takes a descriptor that the first process sends.
+func (b *box) receiveFD(what string) (int, error) {
+	m, err := b.line.hear()
+	switch {
+	case err != nil:
+		return -1, err
+	case m.report != nil:
+		return -1, fmt.Errorf("in the container: %w", b.prog.failed(*m.report))
+	case m.fd < 0:
+		return -1, fmt.Errorf("the container's first process ended before it sent its %s", what)
+	}
+	return m.fd, nil
 }
 
 // failure is the error for the report of the container's first process or of
@@ -169,20 +197,6 @@ func (b *box) failure(r report, o *options) error {
 		return execError(o.argv[0], s.errno)
 	}
 	return fmt.Errorf("in the container: %w", err)
-}
-
-// whyDead is the report of a first process that ended before it was let go.
-func (b *box) whyDead() error {
-	for {
-		m, err := b.line.hear()
-		switch {
-		case err != nil || m.end:
-			return nil
-		case m.report != nil:
-			return fmt.Errorf("in the container: %w", b.prog.failed(*m.report))
-		}
-		closeFD(m.fd)
-	}
 }
 
 // wait passes signals on until the container's first process has ended, and

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +18,7 @@ import (
 // the line. The slave end is /dev/pts/0: it is the first. The child's copies of
 // the master end go when the command is executed and when the init closes all.
 func (p *program) makeTerminal() []step {
-	// The lowest free descriptor: keepOnly has closed all but the line's.
-	master := uintptr(3)
-	if p.line == master {
-		master = 4
-	}
+	master := p.lowestFD()
 	unlock := p.data(make([]byte, 4)) // an int, 0
 	return []step{
 		p.mount("mount devpts on /dev/pts", "devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
@@ -31,25 +26,6 @@ func (p *program) makeTerminal() []step {
 		call("unlock the terminal", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, unlock),
 		p.sendFD("send the terminal's master end", int(master)),
 	}
-}
-
-// sendFD is sendmsg(2) of one byte with a descriptor (SCM_RIGHTS, unix(7)).
-func (p *program) sendFD(text string, fd int) step {
-	type message struct {
-		hdr  unix.Msghdr
-		iov  unix.Iovec
-		byte [1]byte
-		oob  []byte
-	}
-	m := &message{oob: unix.UnixRights(fd)}
-	m.iov.Base = &m.byte[0]
-	m.iov.SetLen(1)
-	m.hdr.Iov = &m.iov
-	m.hdr.SetIovlen(1)
-	m.hdr.Control = &m.oob[0]
-	m.hdr.SetControllen(len(m.oob))
-	p.keep = append(p.keep, m)
-	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
 // useTerminal makes the slave end the command's standard streams and its

@@ -17,7 +17,7 @@ const Table = "container"
 // Dial opens a NETLINK_NETFILTER socket in the caller's network namespace.
 // EPROTONOSUPPORT when the kernel has no nfnetlink.
 func Dial() (*nl.Conn, error) {
-	c, err := nl.Dial(unix.NETLINK_NETFILTER, 0)
+	c, err := nl.Dial(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, nl.Advise(err, []nl.Advice{
 			{Errno: unix.EPROTONOSUPPORT, Text: "the kernel has no nfnetlink: CONFIG_NETFILTER_NETLINK, module nfnetlink"},

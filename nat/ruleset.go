@@ -38,6 +38,9 @@ var (
 	sysctls = set{name: "sysctl", id: 7, key: fields{mark}}
 )
 
+// sets are all of them.
+var sets = []set{bridges, inside, networks, leases, published, publishedAt, sysctls}
+
 var chains = []chain{
 	{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw},
 	{"publish", "", 0, 0},
@@ -148,7 +151,7 @@ func rules() []rule {
 // one transaction, refused with EEXIST when the table is there.
 func Ruleset() []nl.Request {
 	reqs := []nl.Request{newTable()}
-	for _, s := range []set{bridges, inside, networks, leases, published, publishedAt, sysctls} {
+	for _, s := range sets {
 		reqs = append(reqs, s.request())
 	}
 	for _, c := range chains {

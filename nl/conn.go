@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -28,55 +26,27 @@ type Conn struct {
 const bufferSize = 64 << 10
 
 // Dial opens a netlink socket of a family (unix.NETLINK_ROUTE,
-// unix.NETLINK_NETFILTER). netns is a descriptor of the network namespace it
-// talks to, which may be a pidfd (setns(2), Linux 5.8); 0 is the caller's own.
+// unix.NETLINK_NETFILTER) in the caller's network namespace.
 //
 // It fails with EPROTONOSUPPORT where the kernel lacks the family.
-func Dial(family, netns int) (*Conn, error) {
-	fd := -1
-	open := func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
-		return err
-	}
-	var err error
-	if netns == 0 {
-		err = open()
-	} else {
-		err = inNetNS(netns, open)
-	}
+func Dial(family int) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 	if err != nil {
 		return nil, &Error{What: "netlink socket: " + familyName(family), Err: err}
 	}
+	return New(fd), nil
+}
+
+// New takes over a netlink socket. A socket stays in the network namespace
+// that it was made in, so one that a process of another namespace made and
+// passed on speaks with the kernel about that namespace.
+func New(fd int) *Conn {
 	// Words beside the errno, and no copy of the request in the answer.
 	// Kernels before 4.12 and 4.3 lack them, and do the work as well without,
 	// so a refusal is of no interest.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	return &Conn{fd: fd}, nil
-}
-
-// inNetNS calls f with this thread in another network namespace. A socket
-// stays in the namespace that it was made in.
-func inNetNS(netns int, f func() error) error {
-	runtime.LockOSThread()
-	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return os.NewSyscallError("open /proc/thread-self/ns/net", err)
-	}
-	defer unix.Close(home)
-	if err := unix.Setns(netns, unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return os.NewSyscallError("setns", err)
-	}
-	err = f()
-	if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
-		// The thread stays locked, so that no other goroutine finds itself in
-		// the wrong namespace.
-		return errors.Join(err, os.NewSyscallError("setns back", back))
-	}
-	runtime.UnlockOSThread()
-	return err
+	return &Conn{fd: fd}
 }
 
 // Close closes the socket. On a netfilter socket whose namespace has lately
@@ -99,6 +69,9 @@ func (c *Conn) FD() int { return c.fd }
 // request to fail. What follows that one in the same call may have been done
 // (rtnetlink goes on) or not (an nf_tables transaction is all or nothing).
 func (c *Conn) Do(reqs ...Request) error {
+	if len(reqs) == 0 {
+		return nil // not a sendto of no bytes, which is ENODATA
+	}
 	first, err := c.send(reqs)
 	if err != nil {
 		return err
@@ -217,6 +190,12 @@ func (c *Conn) send(reqs []Request) (first uint32, err error) {
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, len(b)); err != nil {
 			return 0, fail(fmt.Errorf("a send buffer of %d bytes: %w", len(b), err))
 		}
+	}
+	// Answers are queued before sendto returns, and take less than 1 KiB each.
+	// One that the receive buffer has no room for is lost, and ENOBUFS
+	// received in its stead, which is also what comes of a refusal here.
+	if answers := len(reqs) << 10; answers > unasked {
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, answers)
 	}
 	for {
 		err := unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})

@@ -12,9 +12,8 @@ import (
 	"container/nl"
 )
 
-// Dial opens a NETLINK_ROUTE socket in a network namespace, given by a
-// descriptor or a pidfd; 0 is the caller's own.
-func Dial(netns int) (*nl.Conn, error) { return nl.Dial(unix.NETLINK_ROUTE, netns) }
+// Dial opens a NETLINK_ROUTE socket in the caller's network namespace.
+func Dial() (*nl.Conn, error) { return nl.Dial(unix.NETLINK_ROUTE) }
 
 // change is the flags of a request that alters something and wants to know
 // how that went.

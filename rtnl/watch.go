@@ -13,7 +13,7 @@ type Watcher struct{ c *nl.Conn }
 
 // Watch opens a socket that is in the group RTNLGRP_LINK.
 func Watch() (*Watcher, error) {
-	c, err := Dial(0)
+	c, err := Dial()
 	if err != nil {
 		return nil, err
 	}
@@ -37,17 +37,16 @@ func (w *Watcher) Next(index uint32) (Link, error) {
 		}
 		for _, m := range msgs {
 			l, err := ParseLink(m.Data)
-			if err != nil || l.Index != index {
+			// A bridge also tells of its ports in messages of family
+			// AF_BRIDGE, which hold other attributes, and which call a port
+			// deleted that has only left the bridge.
+			if err != nil || l.Index != index || m.Data[0] != unix.AF_UNSPEC {
 				continue
 			}
 			if m.Header.Type == unix.RTM_DELLINK {
 				return Link{}, ErrNoLink
 			}
-			// A bridge also tells of its ports in messages of family
-			// AF_BRIDGE, which hold other attributes.
-			if m.Data[0] == unix.AF_UNSPEC {
-				return l, nil
-			}
+			return l, nil
 		}
 	}
 }
