@@ -1,7 +1,59 @@
-# One static binary. The flags make the same bytes in any directory.
-GOFLAGS := -trimpath
-SOURCE  := $(shell git describe --always --dirty 2>/dev/null || echo unknown source)
-LDFLAGS := -s -w -buildid= -X 'main.source=$(SOURCE)'
+# make            one static, stripped, reproducible binary: ./main
+# make run        build it and run a shell in a container
+# make test       all tests, as root; installs the tools that they look with
+# make bench      a whole run against a C program that does the same
+# make lint       gofmt, go vet, staticcheck, golangci-lint
+# make fuzz       every fuzz target, FUZZTIME each
 
-main: $(shell find . -name '*.go' -not -name '*_test.go' -not -path './integration/*') go.mod go.sum Makefile
-	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags "$(LDFLAGS)" -o $@ .
+SOURCE   := $(shell git describe --always --dirty 2>/dev/null || echo 'unknown source')
+LDFLAGS  := -s -w -buildid= -X 'main.source=$(SOURCE)'
+SOURCES  := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './integration/*')
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FUZZTIME ?= 60s
+
+# What the tests look at the kernel with. The product needs none of it.
+TOOLS    := ip:iproute2 nft:nftables iptables:iptables strace:strace busybox:busybox-static
+
+main: $(SOURCES) go.mod go.sum Makefile
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $@ .
+
+.PHONY: run
+run: main
+	$(SUDO) ./main 172.16.0.30 sh
+
+.PHONY: test
+test: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 go test ./...
+
+.PHONY: race
+race: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 go test -race ./...
+
+.PHONY: tools
+tools:
+	@for t in $(TOOLS); do command -v $${t%%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	[ -z "$$missing" ] || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends $$missing; }
+
+.PHONY: bench
+bench: main
+	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main
+
+.PHONY: lint
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo 'gofmt would change these'; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+# Each fuzz target of each package, one after another.
+.PHONY: fuzz
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: clean
+clean:
+	rm -f main integration/bench/floor

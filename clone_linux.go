@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"syscall"
+	"syscall" //nolint:depguard // ForkLock is nowhere else
 	"unsafe"
 
 	"golang.org/x/sys/unix"

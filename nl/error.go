@@ -103,7 +103,7 @@ func Advise(err error, advice []Advice) error {
 
 func (e *Error) advise(advice []Advice) {
 	for _, a := range advice {
-		if e.Err == error(a.Errno) {
+		if errors.Is(e.Err, a.Errno) {
 			e.Advice = a.Text
 		}
 	}
