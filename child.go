@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/seccomp"
 )
 
 // The builders below make the steps of a child. They run in the parent, and
@@ -77,12 +79,14 @@ func keepOnly(fds ...int) []step {
 }
 
 // lowestFD is what the next call that makes a descriptor will give, when
-// keepOnly has closed all but the standard ones and the line.
-func (p *program) lowestFD() uintptr {
-	if p.line == 3 {
-		return 4
+// keepOnly has closed all but the standard ones and the line, and so many have
+// been opened since.
+func (p *program) lowestFD(opened int) uintptr {
+	fd := uintptr(3 + opened)
+	if fd >= p.line {
+		fd++
 	}
-	return 3
+	return fd
 }
 
 // sendFD is sendmsg(2) of one byte with a descriptor (SCM_RIGHTS, unix(7)).
@@ -140,15 +144,34 @@ func (p *program) hostname(name string) step {
 // may have, go wrong with a large one.
 const ordinaryFiles = 1024
 
+// undumpable keeps a process's memory and descriptors from others of its
+// user: they may have less capabilities (ptrace(2), PR_SET_DUMPABLE).
+func undumpable() step {
+	return call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+}
+
+// noNewPrivs makes execve give nothing that a process hasn't got.
+func noNewPrivs() step {
+	return call("prctl PR_SET_NO_NEW_PRIVS", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// filter has a seccomp filter judge every system call from here on.
+func (p *program) filter(caps capabilities) step {
+	prog := seccomp.Filter(uint64(caps))
+	fprog := &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	p.keep = append(p.keep, fprog)
+	return call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(fprog)))
+}
+
 // limitFiles sets the soft limit of open files back.
-func (p *program) limitFiles() ([]step, error) {
+func (p *program) limitFiles() (step, error) {
 	var lim unix.Rlimit
 	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &lim); err != nil {
-		return nil, fmt.Errorf("getrlimit RLIMIT_NOFILE: %w", err)
+		return step{}, fmt.Errorf("getrlimit RLIMIT_NOFILE: %w", err)
 	}
 	lim.Cur = min(lim.Max, ordinaryFiles)
 	p.keep = append(p.keep, &lim)
-	return []step{call("prlimit RLIMIT_NOFILE", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&lim)), 0)}, nil
+	return call("prlimit RLIMIT_NOFILE", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&lim)), 0), nil
 }
 
 // unblockSignals gives the command the signal mask that its caller had.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,49 +16,32 @@ import (
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
 	unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 
-// defaultPath is where commands are looked for, as Docker has it.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // container is the steps of a container's first process and its command.
-func container(o *options, path string, l *line) (*program, error) {
+func container(o *options, c *command, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
 
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
-	p.setUp = append(p.setUp,
-		dieWithParent(),
-		newSession(),
-	)
+	p.setUp = append(p.setUp, dieWithParent(), newSession())
 	p.setUp = append(p.setUp, p.sendRouteSocket()...)
-	p.setUp = append(p.setUp,
-		// Nothing that is mounted here shows on the host.
-		p.mount("make mounts private", "", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		p.mount("mount proc on /proc", "proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
-		p.hostname(o.hostname),
-	)
-	if o.terminal {
-		p.setUp = append(p.setUp, p.makeTerminal()...)
-	}
-	p.setUp = append(p.setUp, p.waitForGo())
-
-	// The command.
-	p.command = append(p.command, newSession())
-	if o.terminal {
-		p.command = append(p.command, p.useTerminal()...)
-	}
-	limits, err := p.limitFiles()
+	tree, err := p.filesystem(o)
 	if err != nil {
 		return nil, err
 	}
-	p.command = append(p.command, limits...)
-	p.command = append(p.command,
-		p.unblockSignals(),
-		p.exec(path, o.argv, environment(o)),
-	)
+	p.setUp = append(p.setUp, tree...)
+	if c.terminal {
+		p.setUp = append(p.setUp, p.makeTerminal()...)
+	}
+	bound, err := p.bound(c.caps)
+	if err != nil {
+		return nil, err
+	}
+	p.setUp = append(p.setUp, bound...)
+	p.setUp = append(p.setUp, p.waitForGo())
 
-	// The first process again, from now on the init: it holds nothing open,
-	// for a reader of the command's output waits for the last one who has it.
-	p.after = append(p.after, call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))))
+	if err := p.run(c); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -65,7 +49,7 @@ func container(o *options, path string, l *line) (*program, error) {
 // network namespace for good, and sends it to the parent, which has no need to
 // enter that namespace then.
 func (p *program) sendRouteSocket() []step {
-	fd := p.lowestFD()
+	fd := p.lowestFD(0)
 	return []step{
 		call("socket NETLINK_ROUTE", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
 		p.sendFD("send the rtnetlink socket", int(fd)),
@@ -73,33 +57,136 @@ func (p *program) sendRouteSocket() []step {
 	}
 }
 
-// environment is the command's: nothing of the caller's but TERM.
-func environment(o *options) []string {
-	env := []string{"PATH=" + defaultPath, "HOME=/root", "HOSTNAME=" + o.hostname}
-	if o.terminal {
+// command is what is executed in a container, by a run or an exec.
+type command struct {
+	argv     []string
+	paths    []string // where argv[0] may be, in the order to try
+	env      []string
+	workdir  string // "" is the caller's own, in a tree that is the host's
+	user     user
+	caps     capabilities
+	confined bool // no_new_privs and a seccomp filter
+	terminal bool
+}
+
+// run adds the steps of the command and, behind them, those of the process
+// that waits for it.
+func (p *program) run(c *command) error {
+	add := func(s ...step) { p.command = append(p.command, s...) }
+
+	add(newSession())
+	if c.terminal {
+		add(p.useTerminal(c.user)...)
+	}
+	limits, err := p.limitFiles()
+	if err != nil {
+		return err
+	}
+	add(limits)
+	if c.workdir != "" {
+		add(call("chdir "+c.workdir, unix.SYS_CHDIR, p.str(c.workdir)))
+	}
+	// A session keyring of its own: the caller's is not for the container.
+	// ENOSYS without CONFIG_KEYS; EDQUOT when root has made too many.
+	add(call("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).passing(unix.ENOSYS, unix.EDQUOT, unix.EPERM))
+	add(p.become(c.user)...)
+	if c.user.uid == 0 {
+		add(p.setCaps(c.caps))
+	}
+	// Again, for a change of user takes it back.
+	add(dieWithParent())
+	if c.confined {
+		add(noNewPrivs(), p.filter(c.caps))
+	}
+	add(p.unblockSignals())
+	for i, path := range c.paths {
+		try := p.exec(path, c.argv, c.env)
+		if i < len(c.paths)-1 {
+			try = try.passing(unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+		}
+		add(try)
+	}
+
+	// The process that waits holds nothing open, for a reader of the command's
+	// output waits for the last one who has it; and has little that would be
+	// worth taking.
+	p.after = append(p.after,
+		call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))),
+		undumpable(),
+		// What it takes to pass signals on to another user's process.
+		p.setCaps(1<<unix.CAP_KILL),
+	)
+	if c.confined {
+		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
+	}
+	return nil
+}
+
+// defaultPath is where commands are looked for, as Docker has it.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is the command's: nothing of the caller's but TERM, and what
+// -e gives: NAME=VALUE, or NAME for the caller's value.
+func environment(terminal bool, hostname, home string, given []string) []string {
+	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + hostname, "HOME=" + home}
+	if terminal {
 		term := os.Getenv("TERM")
 		if term == "" {
 			term = "xterm"
 		}
 		env = append(env, "TERM="+term)
 	}
+	for _, e := range given {
+		name, _, ok := strings.Cut(e, "=")
+		if !ok {
+			value, set := os.LookupEnv(name)
+			if !set {
+				continue
+			}
+			e = name + "=" + value
+		}
+		env = setEnv(env, name, e)
+	}
 	return env
 }
 
-// lookUp finds the command as execvp(3) does, in PATH unless it has a slash.
-func lookUp(name string) (string, error) {
+func setEnv(env []string, name, entry string) []string {
+	for i, e := range env {
+		if strings.HasPrefix(e, name+"=") {
+			env[i] = entry
+			return env
+		}
+	}
+	return append(env, entry)
+}
+
+func getEnv(env []string, name string) string {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// lookUp finds a command below a root as execvp(3) does: in PATH, unless it
+// has a slash.
+func lookUp(root int, name, pathList, workdir string) (string, error) {
 	if strings.Contains(name, "/") {
-		if err := executable(name); err != nil {
+		full := name
+		if !path.IsAbs(name) {
+			full = path.Join(workdir, name)
+		}
+		if err := executable(root, full); err != nil {
 			return "", execError(name, err)
 		}
 		return name, nil
 	}
 	denied := false
-	for dir := range strings.SplitSeq(defaultPath, ":") {
-		path := dir + "/" + name
-		switch err := executable(path); {
+	for _, candidate := range candidates(name, pathList) {
+		switch err := executable(root, candidate); {
 		case err == nil:
-			return path, nil
+			return candidate, nil
 		case errors.Is(err, unix.EACCES):
 			denied = true
 		}
@@ -107,12 +194,37 @@ func lookUp(name string) (string, error) {
 	if denied {
 		return "", execError(name, unix.EACCES)
 	}
-	return "", &statusError{statusNotFound, fmt.Errorf("%s: command not found in %s", name, defaultPath)}
+	return "", &statusError{statusNotFound, fmt.Errorf("%s: command not found in %s", name, pathList)}
 }
 
-func executable(path string) error {
+// candidates are where a command may be.
+func candidates(name, pathList string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	var all []string
+	for dir := range strings.SplitSeq(pathList, ":") {
+		if dir == "" {
+			dir = "." // execvp(3)
+		}
+		all = append(all, dir+"/"+name)
+	}
+	return all
+}
+
+// executable tells why a file can't be executed, if that can be seen.
+func executable(root int, name string) error {
+	f, err := inRoot(root, name, unix.O_PATH)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			return pe.Err
+		}
+		return err
+	}
+	defer f.Close()
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"unicode"
@@ -26,12 +26,12 @@ const (
 	insideIndex = 2
 )
 
-// makeVeth makes the pair, the host's end on the bridge and the other in the
-// network namespace of the process pid, and returns the host's end.
-func makeVeth(c *nl.Conn, br rtnl.Link, pid int, o *options) (rtnl.Link, error) {
-	name := vethName()
+// makeVeth makes the pair, the host's end, with that name, on the bridge and
+// the other in the network namespace of the process pid, and returns the
+// host's end.
+func makeVeth(c *nl.Conn, br rtnl.Link, name string, pid int, o *options) (rtnl.Link, error) {
 	peer := rtnl.VethPeer{Name: insideName, Index: insideIndex, PID: pid}
-	who := occupant{address: o.address, pid: pid, command: filepath.Base(o.argv[0])}
+	who := occupant{address: o.address, pid: pid, command: strings.Join(o.argv, " ")}
 	err := c.Do(
 		rtnl.Veth(name, br.Name, br.Index, 0, peer),
 		rtnl.Port(name, true, who.alias()),
@@ -107,11 +107,11 @@ func announce(c *nl.Conn) error {
 }
 
 // occupant is what the alias of a host's veth says of the container behind
-// it: "container 172.16.0.30 pid 4242 bash".
+// it: "container 172.16.0.30 pid 4242 sleep 1000".
 type occupant struct {
 	address netip.Addr
 	pid     int    // of the container's first process
-	command string // its name, without the directory
+	command string // its command line, as far as there is room for it
 }
 
 const aliasWord = "container"
@@ -161,5 +161,6 @@ func holder(c *nl.Conn, index uint32, a netip.Addr) (rtnl.Link, occupant, bool, 
 
 // describe is the holder in an error's words: "veth1f3a (pid 4242, bash)".
 func describe(l rtnl.Link, w occupant) string {
-	return fmt.Sprintf("%s (pid %d, %s)", l.Name, w.pid, w.command)
+	name, _, _ := strings.Cut(w.command, " ")
+	return fmt.Sprintf("%s (pid %d, %s)", l.Name, w.pid, path.Base(name))
 }

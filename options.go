@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nat"
 	"container/rtnl"
 )
@@ -24,9 +26,30 @@ type options struct {
 	bridge   string
 	ports    []nat.Port
 	hostname string
-	argv     []string
-	terminal bool
+	dns      []netip.Addr
+
+	rootfs   string // "" is the host's own tree
+	readOnly bool
+	volumes  []volume
+	limits   cgroup.Limits
+
+	process
 }
+
+// process is what a run or an exec was asked for its command.
+type process struct {
+	argv       []string
+	env        []string
+	workdir    string
+	user       string
+	privileged bool
+	added      []capabilities
+	dropped    []capabilities
+	terminal   bool
+}
+
+// hasRoot tells whether the container has a tree of its own.
+func (o *options) hasRoot() bool { return o.rootfs != "" && o.rootfs != "/" }
 
 // flags declares the flags of a run, which set o.
 func flags(o *options) *flag.FlagSet {
@@ -39,13 +62,68 @@ func flags(o *options) *flag.FlagSet {
 		return err
 	})
 	fs.StringVar(&o.hostname, "hostname", "container", "the container's host `NAME`")
-	fs.Func("p", "publish a port, as `[HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]`; may be repeated", func(s string) error {
-		p, err := parsePort(s)
-		o.ports = append(o.ports, p)
+	list(fs, &o.dns, "dns", "a resolver's `IP` for the container (default the host's); may be repeated", parseResolver)
+	list(fs, &o.ports, "p", "publish a port, as `[HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]`; may be repeated", parsePort)
+	fs.StringVar(&o.rootfs, "rootfs", "", "the `DIR` that is the container's / (default the host's own tree)")
+	fs.BoolVar(&o.readOnly, "read-only", false, "mount the container's / read-only")
+	list(fs, &o.volumes, "v", "mount `SRC:DST[:ro]`, a file or directory of the host; may be repeated", parseVolume)
+	list(fs, &o.added, "cap-add", "give a `CAPABILITY`, or ALL; may be repeated", parseCap)
+	list(fs, &o.dropped, "cap-drop", "take a `CAPABILITY`, or ALL; may be repeated", parseCap)
+	fs.BoolVar(&o.privileged, "privileged", false, "all capabilities, no seccomp filter, nothing hidden or read-only in /proc and /sys")
+	fs.Func("memory", "limit memory to `SIZE`, as 64m or 1g", func(s string) (err error) {
+		o.limits.Memory, err = cgroup.ParseSize(s)
 		return err
 	})
-	fs.BoolVar(&o.terminal, "t", isTerminal(unix.Stdin) && isTerminal(unix.Stdout), "a terminal of its own (the default when standard input and output are terminals)")
+	fs.Func("cpus", "limit to `N` CPUs, as 0.5", func(s string) (err error) {
+		o.limits.CPUs, err = cgroup.ParseCPUs(s)
+		return err
+	})
+	fs.Func("pids-limit", "limit to `N` processes and threads", func(s string) (err error) {
+		o.limits.PIDs, err = parsePIDs(s)
+		return err
+	})
+	o.process.flags(fs)
 	return fs
+}
+
+// flags declares the flags that run and exec have in common.
+func (o *process) flags(fs *flag.FlagSet) {
+	list(fs, &o.env, "e", "set `K=V` in the command's environment, or K to the caller's value; may be repeated", parseEnv)
+	fs.StringVar(&o.workdir, "w", "", "the command's working `DIR` (default /, or the caller's own without -rootfs)")
+	fs.StringVar(&o.user, "u", "0", "run the command as `UID[:GID]`, or names from the container's /etc/passwd and /etc/group")
+	fs.BoolVar(&o.terminal, "t", isTerminal(unix.Stdin) && isTerminal(unix.Stdout), "a terminal of its own (the default when standard input and output are terminals)")
+}
+
+// list declares a flag that may be repeated.
+func list[T any](fs *flag.FlagSet, to *[]T, name, usage string, parse func(string) (T, error)) {
+	fs.Func(name, usage, func(s string) error {
+		v, err := parse(s)
+		*to = append(*to, v)
+		return err
+	})
+}
+
+func parseEnv(s string) (string, error) {
+	if name, _, _ := strings.Cut(s, "="); name == "" {
+		return "", errors.New("it takes NAME=VALUE or NAME")
+	}
+	return s, nil
+}
+
+func parseResolver(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return a, errors.New("not an address")
+	}
+	return a, nil
+}
+
+func parsePIDs(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 1 {
+		return 0, errors.New("it takes a number from 1 on")
+	}
+	return n, nil
 }
 
 func printFlags(w io.Writer) {
@@ -82,7 +160,17 @@ func parseOptions(args []string) (*options, error) {
 	if err := checkAddress(o.address, o.gateway); err != nil {
 		return nil, err
 	}
+	if err := o.process.check(); err != nil {
+		return nil, err
+	}
 	return o, checkPorts(o.ports)
+}
+
+func (o *process) check() error {
+	if o.workdir != "" && !path.IsAbs(o.workdir) {
+		return fmt.Errorf("-w %s: it takes a path from / on", o.workdir)
+	}
+	return nil
 }
 
 func parseAddress(s string) (netip.Addr, error) {

@@ -18,7 +18,7 @@ import (
 // run is the life of a container, from the options to the command's exit
 // status. What changes the host is undone in reverse, however it ends.
 func run(o *options) (status int, err error) {
-	path, err := lookUp(o.argv[0])
+	c, err := plan(o)
 	if err != nil {
 		return 0, err
 	}
@@ -49,18 +49,26 @@ func run(o *options) (status int, err error) {
 		return 0, err
 	}
 
-	box, err := start(o, path)
+	var group *cgroup.Group
+	name := vethName()
+	if o.limits.Any() {
+		if group, err = cgroup.New(name, o.limits); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, group.Remove()) }()
+	}
+	box, err := start(o, c, group)
 	if err != nil {
 		return 0, err
 	}
 	// When its last process is gone, so are its namespaces and the veth.
 	defer box.kill()
 
-	host, err := makeVeth(route, br, box.pid, o)
+	host, err := makeVeth(route, br, name, box.pid, o)
 	if err != nil {
 		return 0, err
 	}
-	guard, err := claim(route, box.pidfd, nat.Claim{
+	guard, err := claim(route, box.pidfd, group.Dirs(), nat.Claim{
 		Bridge:  br.Name,
 		Network: o.gateway.Masked(),
 		Address: o.address,
@@ -88,7 +96,7 @@ func run(o *options) (status int, err error) {
 		return 0, err
 	}
 
-	term, err := box.letGo(o)
+	term, err := box.letGo(c)
 	if err != nil {
 		return 0, err
 	}
@@ -123,13 +131,13 @@ type box struct {
 }
 
 // start clones the container's first process.
-func start(o *options, path string) (*box, error) {
+func start(o *options, c *command, group *cgroup.Group) (*box, error) {
 	l, err := newLine()
 	if err != nil {
 		return nil, err
 	}
 	b := &box{line: l}
-	if b.prog, err = container(o, path, l); err == nil {
+	if b.prog, err = container(o, c, l); err == nil {
 		b.pid, b.pidfd, err = b.prog.clone(namespaces)
 	}
 	if err != nil {
@@ -142,9 +150,9 @@ func start(o *options, path string) (*box, error) {
 
 // letGo lets the first process start the command, and returns when that has
 // been executed, with the terminal, if there is one.
-func (b *box) letGo(o *options) (*terminal, error) {
+func (b *box) letGo(c *command) (*terminal, error) {
 	master := -1
-	if o.terminal {
+	if c.terminal {
 		var err error
 		if master, err = b.receiveFD("terminal"); err != nil {
 			return nil, err
@@ -158,7 +166,7 @@ func (b *box) letGo(o *options) (*terminal, error) {
 	case err != nil:
 		return nil, err
 	case m.report != nil:
-		return nil, b.failure(*m.report, o)
+		return nil, b.failure(*m.report, c)
 	case master >= 0:
 		return joinTerminal(master)
 	}
@@ -190,11 +198,11 @@ func (b *box) receiveFD(what string) (int, error) {
 
 // failure is the error for the report of the container's first process or of
 // its command.
-func (b *box) failure(r report, o *options) error {
+func (b *box) failure(r report, c *command) error {
 	err := b.prog.failed(r)
 	var s *stepError
 	if errors.As(err, &s) && s.exec {
-		return execError(o.argv[0], s.errno)
+		return execError(c.argv[0], s.errno)
 	}
 	return fmt.Errorf("in the container: %w", err)
 }

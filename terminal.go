@@ -14,30 +14,34 @@ import (
 // own terminal is not there inside, so nothing can be typed into it from there
 // (TIOCSTI), and job control, Ctrl-C and the window's size are the pty's.
 
-// makeTerminal mounts a devpts, opens a pty in it and sends the master end up
-// the line. The slave end is /dev/pts/0: it is the first. The child's copies of
-// the master end go when the command is executed and when the init closes all.
+// makeTerminal opens a pty of the container's devpts and sends the master end
+// up the line. The slave end stays open, as descriptor p.slave().
 func (p *program) makeTerminal() []step {
-	master := p.lowestFD()
+	master, slave := p.lowestFD(0), p.slave()
 	unlock := p.data(make([]byte, 4)) // an int, 0
 	return []step{
-		p.mount("mount devpts on /dev/pts", "devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
 		call("open /dev/pts/ptmx", unix.SYS_OPENAT, atFDCWD(), p.str("/dev/pts/ptmx"), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(master),
 		call("unlock the terminal", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, unlock),
+		call("open the terminal's slave end", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(slave),
 		p.sendFD("send the terminal's master end", int(master)),
+		call("close the terminal's master end", unix.SYS_CLOSE, master),
 	}
 }
 
+func (p *program) slave() uintptr { return p.lowestFD(1) }
+
 // useTerminal makes the slave end the command's standard streams and its
-// controlling terminal. The command is the leader of a new session by then.
-func (p *program) useTerminal() []step {
-	return []step{
-		call("close standard input", unix.SYS_CLOSE, 0),
-		call("open /dev/pts/0", unix.SYS_OPENAT, atFDCWD(), p.str("/dev/pts/0"), unix.O_RDWR).wanting(0),
-		call("make it the controlling terminal", unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0),
-		call("dup3 it to standard output", unix.SYS_DUP3, 0, 1, 0),
-		call("dup3 it to standard error", unix.SYS_DUP3, 0, 2, 0),
+// controlling terminal, and the user's own. The command is the leader of a new
+// session by then.
+func (p *program) useTerminal(u user) []step {
+	steps := []step{
+		call("make it the controlling terminal", unix.SYS_IOCTL, p.slave(), unix.TIOCSCTTY, 0),
+		call("chown the terminal", unix.SYS_FCHOWN, p.slave(), uintptr(u.uid), ^uintptr(0)),
 	}
+	for fd := range uintptr(3) {
+		steps = append(steps, call("dup3 the terminal to a standard stream", unix.SYS_DUP3, p.slave(), fd, 0))
+	}
+	return steps
 }
 
 // atFDCWD is AT_FDCWD as an argument of a system call.

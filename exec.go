@@ -1,0 +1,246 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"container/cgroup"
+	"container/nat"
+	"container/nl"
+	"container/rtnl"
+)
+
+// execOptions is what an exec was asked for.
+type execOptions struct {
+	address netip.Addr
+	process
+}
+
+func execFlags(o *execOptions) *flag.FlagSet {
+	fs := flag.NewFlagSet("main exec", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	o.process.flags(fs)
+	return fs
+}
+
+func parseExecOptions(args []string) (*execOptions, error) {
+	o := new(execOptions)
+	fs := execFlags(o)
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	words := fs.Args()
+	if len(words) < 2 || words[1] == "" {
+		return nil, errors.New("exec takes the ADDRESS of a container and a COMMAND: main exec 172.16.0.30 sh")
+	}
+	var err error
+	if o.address, err = parseAddress(words[0]); err != nil {
+		return nil, err
+	}
+	o.argv = words[1:]
+	return o, o.process.check()
+}
+
+// execIn runs a command in a container that runs already.
+//
+// A raw-cloned child, the joiner, enters the container's namespaces by its
+// first process's pidfd and forks the command, which is in the container's PID
+// namespace then and dies with it. The joiner itself, which is not, waits, as
+// the first process does for the container's own command. What the container
+// may do it reads off its first process: the bounding set and the filter are
+// the container's.
+func execIn(o *execOptions) (status int, err error) {
+	t, err := findTenant(o.address)
+	if err != nil {
+		return 0, err
+	}
+	target, err := openTarget(t)
+	if err != nil {
+		return 0, err
+	}
+	defer target.close()
+	c, err := target.plan(o)
+	if err != nil {
+		return 0, err
+	}
+	signals := catchSignals()
+
+	l, err := newLine()
+	if err != nil {
+		return 0, err
+	}
+	b := &box{line: l}
+	if b.prog, err = joiner(c, target.pidfd, l); err == nil {
+		b.pid, b.pidfd, err = b.prog.clone(0, nil)
+	}
+	if err != nil {
+		l.close()
+		return 0, err
+	}
+	l.handOver()
+	defer b.kill()
+
+	if err := cgroup.Join(target.pid, b.pid); err != nil {
+		return 0, err
+	}
+	term, err := b.letGo(c)
+	if err != nil {
+		return 0, err
+	}
+	if term != nil {
+		defer term.restore()
+	}
+	return b.wait(signals, term)
+}
+
+// joiner is the steps of the process that joins a container, and of the
+// command there.
+func joiner(c *command, target int, l *line) (*program, error) {
+	p := &program{line: uintptr(l.theirs)}
+	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
+	p.setUp = append(p.setUp,
+		dieWithParent(),
+		newSession(),
+		// Before anybody in there could see this process.
+		undumpable(),
+		// The parent moves it to the container's cgroup first: that is what its
+		// command starts in.
+		p.waitForGo(),
+		call("setns", unix.SYS_SETNS, uintptr(target), namespaces),
+		call("close the container's pidfd", unix.SYS_CLOSE, uintptr(target)),
+	)
+	if c.terminal {
+		p.setUp = append(p.setUp, p.makeTerminal()...)
+	}
+	bound, err := p.bound(c.caps)
+	if err != nil {
+		return nil, err
+	}
+	p.setUp = append(p.setUp, bound...)
+	return p, p.run(c)
+}
+
+// target is a container that a command is to join.
+type target struct {
+	pid, pidfd int
+	root       *os.File
+	status     map[string]string // of /proc/PID/status
+}
+
+// openTarget takes hold of a container's first process, and makes sure that it
+// is that.
+func openTarget(t *tenant) (*target, error) {
+	gone := fmt.Errorf("no container at %s: it has just ended", t.Address)
+	fd, err := unix.PidfdOpen(t.who.pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, gone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pidfd of process %d: %w", t.who.pid, err)
+	}
+	x := &target{pid: t.who.pid, pidfd: fd}
+	proc := fmt.Sprintf("/proc/%d/", x.pid)
+	if x.status, err = readStatus(proc + "status"); err == nil {
+		var root int
+		if root, err = unix.Open(proc+"root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			x.root = os.NewFile(uintptr(root), "the container's root")
+		}
+	}
+	// Process 1 of a PID namespace below ours: no other has come to have the
+	// number since.
+	if err != nil || !strings.HasSuffix(x.status["NSpid"], "\t1") {
+		x.close()
+		return nil, gone
+	}
+	return x, nil
+}
+
+func (x *target) close() {
+	x.pidfd = closeFD(x.pidfd)
+	if x.root != nil {
+		x.root.Close()
+	}
+}
+
+// readStatus reads lines "Name:\tvalue" (proc_pid_status(5)).
+func readStatus(name string) (map[string]string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	status := make(map[string]string)
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok {
+			status[key] = strings.TrimSpace(value)
+		}
+	}
+	return status, nil
+}
+
+// plan settles what the command will be.
+func (x *target) plan(o *execOptions) (*command, error) {
+	bound, err := strconv.ParseUint(x.status["CapBnd"], 16, 64)
+	if err != nil {
+		return nil, fmt.Errorf("/proc/%d/status: CapBnd: %w", x.pid, err)
+	}
+	if o.workdir == "" {
+		o.workdir = "/"
+	}
+	o.privileged = x.status["Seccomp"] == "0"
+	hostname, err := x.hostname()
+	if err != nil {
+		return nil, err
+	}
+	return o.process.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
+}
+
+// hostname is the container's, as its own file tells it.
+func (x *target) hostname() (string, error) {
+	f, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) {
+		return "container", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 2*maxHostname))
+	return strings.TrimSpace(string(b)), err
+}
+
+// findTenant finds the container at an address.
+func findTenant(a netip.Addr) (*tenant, error) {
+	s, err := surveyHost()
+	if err != nil {
+		return nil, err
+	}
+	if t := s.holds(a); t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("no container at %s (main ls shows those that run)", a)
+}
+
+// surveyHost takes the inventory for one look.
+func surveyHost() (*inventory, error) {
+	var route, c *nl.Conn
+	route, err := rtnl.Dial()
+	if err != nil {
+		return nil, err
+	}
+	defer route.Close()
+	if c, err = nat.Dial(); err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return survey(route, c)
+}

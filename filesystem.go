@@ -1,0 +1,278 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// volume is a file or directory of the host that the container has too.
+type volume struct {
+	source, target string
+	readOnly       bool
+	dir            bool // source is a directory
+}
+
+// parseVolume reads SRC:DST[:ro].
+func parseVolume(s string) (volume, error) {
+	f := strings.Split(s, ":")
+	if len(f) == 3 && f[2] != "ro" && f[2] != "rw" || len(f) < 2 || len(f) > 3 {
+		return volume{}, errors.New("it takes SRC:DST or SRC:DST:ro")
+	}
+	v := volume{source: f[0], target: path.Clean(f[1]), readOnly: len(f) == 3 && f[2] == "ro"}
+	if v.source == "" || !path.IsAbs(f[1]) || v.target == "/" {
+		return volume{}, errors.New("it takes SRC:DST, where DST is a path from / on, and not / itself")
+	}
+	return v, nil
+}
+
+// look finds out what the source is.
+func (v *volume) look() error {
+	var st unix.Stat_t
+	if err := unix.Stat(v.source, &st); err != nil {
+		return fmt.Errorf("-v %s: %w", v.source, err)
+	}
+	v.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return nil
+}
+
+// mkdir makes a directory with those above it. What can't be made is missed by
+// whoever mounts there.
+func (p *program) mkdir(dir string) []step {
+	var steps []step
+	for i := 1; i <= len(dir); i++ {
+		if i == len(dir) || dir[i] == '/' {
+			steps = append(steps, call("mkdir "+dir[:i], unix.SYS_MKDIRAT, atFDCWD(), p.str(dir[:i]), 0o755).
+				passing(unix.EEXIST, unix.EROFS, unix.ENOENT))
+		}
+	}
+	return steps
+}
+
+// touch makes an empty file, to mount something on.
+func (p *program) touch(name string) step {
+	return call("mknod "+name, unix.SYS_MKNODAT, atFDCWD(), p.str(name), unix.S_IFREG|0o644, 0).
+		passing(unix.EEXIST, unix.EROFS, unix.ENOENT)
+}
+
+// filesystem is the steps that make the container's tree: DIR, or the host's
+// own, with fresh kernel file systems on it, in a mount namespace that shares
+// nothing with the host's.
+func (p *program) filesystem(o *options) ([]step, error) {
+	steps := []step{
+		// Modes are meant as they are given.
+		call("umask", unix.SYS_UMASK, 0),
+		// Nothing that is mounted here shows on the host, nor the other way.
+		p.mount("make mounts private", "", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+	}
+	// Sources of volumes are of the host's tree, which goes away. What is
+	// cloned here is mounted nowhere yet.
+	for i, v := range o.volumes {
+		steps = append(steps, call("open_tree "+v.source, unix.SYS_OPEN_TREE, atFDCWD(), p.str(v.source),
+			openTreeClone|unix.O_CLOEXEC|unix.AT_RECURSIVE).wanting(p.lowestFD(i)))
+	}
+	if o.hasRoot() {
+		steps = append(steps, p.changeRoot(o.rootfs)...)
+		steps = append(steps, p.mountPoints(o)...)
+	}
+	if o.readOnly {
+		steps = append(steps, p.makeReadOnly()...)
+	}
+	steps = append(steps, p.proc(o.privileged)...)
+	steps = append(steps, p.sys(o.privileged)...)
+	steps = append(steps, p.dev()...)
+	if !o.privileged {
+		steps = append(steps, p.mask()...)
+	}
+	files, err := p.names(o)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, files...)
+	for i, v := range o.volumes {
+		steps = append(steps, p.attach(v, p.lowestFD(i))...)
+	}
+	return append(steps, call("umask", unix.SYS_UMASK, 0o022)), nil
+}
+
+// changeRoot makes a directory the root of the mount namespace and lets go of
+// what was the root.
+func (p *program) changeRoot(dir string) []step {
+	dot := p.str(".")
+	return []step{
+		// pivot_root wants a mount point.
+		p.mount("bind "+dir+" to itself", dir, dir, "", unix.MS_BIND|unix.MS_REC, ""),
+		call("chdir "+dir, unix.SYS_CHDIR, p.str(dir)),
+		// With the same directory for both, the old root comes to lie on top
+		// of the new one, and needs no directory of its own (pivot_root(2)).
+		call("pivot_root . .", unix.SYS_PIVOT_ROOT, dot, dot),
+		call("umount the old root", unix.SYS_UMOUNT2, dot, unix.MNT_DETACH),
+		call("chdir /", unix.SYS_CHDIR, p.str("/")),
+	}
+}
+
+// mountPoints makes what will be mounted on, in a root file system that lacks
+// it. The host's own tree is not added to.
+func (p *program) mountPoints(o *options) []step {
+	var steps []step
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/etc"} {
+		steps = append(steps, p.mkdir(dir)...)
+	}
+	for _, f := range nameFiles {
+		steps = append(steps, p.touch(f))
+	}
+	for _, v := range o.volumes {
+		if v.dir {
+			steps = append(steps, p.mkdir(v.target)...)
+		} else {
+			steps = append(steps, p.mkdir(path.Dir(v.target))...)
+			steps = append(steps, p.touch(v.target))
+		}
+	}
+	if o.workdir != "" {
+		steps = append(steps, p.mkdir(o.workdir)...)
+	}
+	return steps
+}
+
+// mountAttr is struct mount_attr (linux/mount.h).
+type mountAttr struct{ set, clear, propagation, userNS uint64 }
+
+// setAttr is mount_setattr(2) on a whole tree of mounts. Linux 5.12 has it.
+func (p *program) setAttr(text string, fd uintptr, name string, flags uintptr, attr mountAttr) step {
+	a := &attr
+	p.keep = append(p.keep, a)
+	return call(text, unix.SYS_MOUNT_SETATTR, fd, p.str(name), flags|unix.AT_RECURSIVE,
+		uintptr(unsafe.Pointer(a)), unsafe.Sizeof(attr)).passing(unix.ENOSYS)
+}
+
+// makeReadOnly makes everything that is mounted read-only, or before Linux 5.12
+// the root's own mount.
+func (p *program) makeReadOnly() []step {
+	return []step{
+		p.setAttr("make mounts read-only", atFDCWD(), "/", 0, mountAttr{set: unix.MOUNT_ATTR_RDONLY}),
+		p.mount("make / read-only", "", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""),
+	}
+}
+
+// attach mounts a volume that was opened as fd. A symbolic link in the target
+// leads nowhere but to another place in the container's tree.
+func (p *program) attach(v volume, fd uintptr) []step {
+	var steps []step
+	if v.readOnly {
+		steps = append(steps, p.setAttr("make the volume "+v.source+" read-only", fd, "", unix.AT_EMPTY_PATH, mountAttr{set: unix.MOUNT_ATTR_RDONLY}))
+	}
+	steps = append(steps, call(fmt.Sprintf("mount volume %s on %s", v.source, v.target), unix.SYS_MOVE_MOUNT,
+		fd, p.str(""), atFDCWD(), p.str(v.target), moveEmptySource|moveFollowLinks))
+	if v.readOnly {
+		steps = append(steps, p.mount("make "+v.target+" read-only", "", v.target, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	}
+	return append(steps, call("close the volume", unix.SYS_CLOSE, fd))
+}
+
+// Of linux/mount.h.
+const (
+	openTreeClone   = 0x1
+	moveEmptySource = 0x4  // MOVE_MOUNT_F_EMPTY_PATH
+	moveFollowLinks = 0x10 // MOVE_MOUNT_T_SYMLINKS
+)
+
+const noNothing = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// What of /proc and /sys is hidden, and what is read-only, as Docker has it:
+// it tells of the host or changes it, and is not confined by any namespace.
+var (
+	maskedPaths = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+		"/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	readOnlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+// proc mounts a /proc of the container's own processes.
+func (p *program) proc(privileged bool) []step {
+	steps := []step{p.mount("mount proc on /proc", "proc", "/proc", "proc", noNothing, "")}
+	if privileged {
+		return steps
+	}
+	for _, name := range readOnlyPaths {
+		if _, err := os.Stat(name); err != nil {
+			continue // the kernel hasn't got it
+		}
+		steps = append(steps,
+			p.mount("bind "+name+" to itself", name, name, "", unix.MS_BIND, ""),
+			p.mount("make "+name+" read-only", "", name, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|noNothing, ""))
+	}
+	return steps
+}
+
+// sys mounts a /sys that shows the container's own network, and its cgroup.
+func (p *program) sys(privileged bool) []step {
+	flags := uintptr(noNothing)
+	if !privileged {
+		flags |= unix.MS_RDONLY
+	}
+	return []step{
+		p.mount("mount sysfs on /sys", "sysfs", "/sys", "sysfs", flags, ""),
+		// A kernel or a host without cgroup v2 has nothing to show.
+		p.mount("mount cgroup2 on /sys/fs/cgroup", "cgroup2", "/sys/fs/cgroup", "cgroup2", flags, "").
+			passing(unix.ENODEV, unix.ENOENT, unix.EBUSY),
+	}
+}
+
+// devices are the nodes of /dev, with their numbers
+// (Documentation/admin-guide/devices.txt).
+var devices = []struct {
+	name         string
+	major, minor uint32
+}{
+	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+}
+
+// dev mounts a /dev with nothing of the host's in it.
+func (p *program) dev() []step {
+	steps := []step{p.mount("mount tmpfs on /dev", "tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k")}
+	for _, d := range devices {
+		steps = append(steps, call("mknod /dev/"+d.name, unix.SYS_MKNODAT, atFDCWD(), p.str("/dev/"+d.name),
+			unix.S_IFCHR|0o666, uintptr(unix.Mkdev(d.major, d.minor))))
+	}
+	for _, l := range [][2]string{
+		{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"},
+		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+	} {
+		steps = append(steps, call("symlink "+l[1], unix.SYS_SYMLINKAT, p.str(l[0]), atFDCWD(), p.str(l[1])))
+	}
+	for _, dir := range []string{"/dev/pts", "/dev/shm", "/dev/mqueue"} {
+		steps = append(steps, p.mkdir(dir)...)
+	}
+	return append(steps,
+		p.mount("mount devpts on /dev/pts", "devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+		p.mount("mount tmpfs on /dev/shm", "tmpfs", "/dev/shm", "tmpfs", noNothing, "mode=1777,size=64m"),
+		// Without CONFIG_POSIX_MQUEUE there is none.
+		p.mount("mount mqueue on /dev/mqueue", "mqueue", "/dev/mqueue", "mqueue", noNothing, "").passing(unix.ENODEV),
+	)
+}
+
+// mask hides paths: a file under /dev/null, a directory under an empty tmpfs.
+func (p *program) mask() []step {
+	var steps []step
+	for _, name := range maskedPaths {
+		st, err := os.Stat(name)
+		switch {
+		case err != nil: // the kernel hasn't got it
+		case st.IsDir():
+			steps = append(steps, p.mount("hide "+name, "tmpfs", name, "tmpfs", noNothing|unix.MS_RDONLY, "").passing(unix.ENOENT))
+		default:
+			steps = append(steps, p.mount("hide "+name, "/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))
+		}
+	}
+	return steps
+}

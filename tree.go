@@ -1,0 +1,80 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// plan looks at the host and at the container's tree and settles what the
+// command will be. Nothing is changed.
+func plan(o *options) (*command, error) {
+	root, err := openRoot(o)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	for i := range o.volumes {
+		if err := o.volumes[i].look(); err != nil {
+			return nil, err
+		}
+		if !o.hasRoot() {
+			if _, err := os.Stat(o.volumes[i].target); err != nil {
+				return nil, fmt.Errorf("-v %s: the host's own tree has no %s to mount it on", o.volumes[i].source, o.volumes[i].target)
+			}
+		}
+	}
+	if o.workdir == "" {
+		o.workdir = "/"
+		if !o.hasRoot() {
+			if o.workdir, err = os.Getwd(); err != nil {
+				return nil, fmt.Errorf("the working directory: %w", err)
+			}
+		}
+	}
+	c, err := o.process.settle(int(root.Fd()), o.hostname, grant(o.added, o.dropped, o.privileged))
+	var s *statusError
+	if errors.As(err, &s) && len(o.volumes) > 0 {
+		// The command may be on a volume: the container will see.
+		c.paths, err = candidates(o.argv[0], getEnv(c.env, "PATH")), nil
+	}
+	return c, err
+}
+
+// openRoot opens the directory that will be the container's root.
+func openRoot(o *options) (*os.File, error) {
+	dir := "/"
+	if o.hasRoot() {
+		dir = o.rootfs
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("-rootfs %s: %w", dir, err)
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
+
+// settle makes a command of what was asked for, in a tree. With a statusError
+// the command is complete but for its path.
+func (o *process) settle(root int, hostname string, caps capabilities) (*command, error) {
+	u, err := lookUpUser(root, o.user)
+	if err != nil {
+		return nil, err
+	}
+	c := &command{
+		argv:     o.argv,
+		env:      environment(o.terminal, hostname, u.home, o.env),
+		workdir:  o.workdir,
+		user:     u,
+		caps:     caps,
+		confined: !o.privileged,
+		terminal: o.terminal,
+	}
+	path, err := lookUp(root, o.argv[0], getEnv(c.env, "PATH"), o.workdir)
+	c.paths = []string{path}
+	return c, err
+}
