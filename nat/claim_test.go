@@ -107,7 +107,7 @@ func TestTake(t *testing.T) {
 	netns(t)
 	commit(t, Ruleset())
 	commit(t, aClaim().Take())
-	commit(t, Remember(settings))
+	commit(t, Remember(0, settings))
 	checkTable(t, aClaim())
 	goldenRuleset(t, "claim.nft")
 }

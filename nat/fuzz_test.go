@@ -15,7 +15,7 @@ import (
 
 func FuzzParseElements(f *testing.F) {
 	claim := aClaim()
-	for _, r := range append(claim.Take(), Remember(settings)...) {
+	for _, r := range append(claim.Take(), Remember(0, settings)...) {
 		for i := range sets {
 			f.Add(uint8(i), r.Data)
 		}

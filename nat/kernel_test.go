@@ -40,7 +40,7 @@ func TestRulesetCanBeLoadedAgain(t *testing.T) {
 	lo := anotherClaim()
 	lo.Index = 1
 	commit(t, lo.Take())
-	commit(t, Remember(settings))
+	commit(t, Remember(0, settings))
 	before := ruleset(t)
 	saved := filepath.Join(t.TempDir(), "saved.nft")
 	if err := os.WriteFile(saved, []byte(before), 0o600); err != nil {
@@ -70,7 +70,7 @@ func TestCommands(t *testing.T) {
 		Ruleset(),
 		a.Take(),
 		b.Take(),
-		Remember(settings),
+		Remember(0, settings),
 		a.Release(),
 		Drop([]Lease{{b.Address, b.Index}}, []Published{{b.Ports[0], b.Address}}),
 		{DeleteTable()},
@@ -143,9 +143,9 @@ func TestRemember(t *testing.T) {
 	if got, err := Remembered(c); err != nil || len(got) != 0 {
 		t.Fatalf("got %v (error %v) of nothing", got, err)
 	}
-	commit(t, Remember(settings))
-	refuse(t, unix.EEXIST, Remember(settings))
-	refuse(t, unix.EEXIST, Remember([]Sysctl{{"net.ipv4.ip_forward", "1"}}))
+	commit(t, Remember(0, settings))
+	refuse(t, unix.EEXIST, Remember(0, settings))
+	refuse(t, unix.EEXIST, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "1"}}))
 	if got, err := Remembered(c); err != nil || !slices.Equal(got, settings) {
 		t.Errorf("got %v (error %v), want %v", got, err, settings)
 	}
@@ -160,7 +160,7 @@ func TestRememberMany(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, Sysctl{fmt.Sprintf("%04d.%s", i, strings.Repeat("x", 127-len("0000.=1"))), "1"})
 	}
-	commit(t, Remember(many))
+	commit(t, Remember(0, many))
 	if got, err := Remembered(dial(t)); err != nil || !slices.Equal(got, many) {
 		t.Errorf("got %d settings (error %v), want %d", len(got), err, len(many))
 	}
@@ -170,7 +170,7 @@ func TestRememberMany(t *testing.T) {
 func TestRememberedByOthers(t *testing.T) {
 	netns(t)
 	commit(t, Ruleset())
-	commit(t, Remember(settings[:1]))
+	commit(t, Remember(0, settings[:1]))
 	run(t, "nft", "add", "element", "ip", "container", "sysctl", `{ 7, 8 comment "hello" }`)
 	if got, err := Remembered(dial(t)); err != nil || !slices.Equal(got, settings[:1]) {
 		t.Errorf("got %v (error %v), want %v", got, err, settings[:1])

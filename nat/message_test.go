@@ -328,7 +328,7 @@ func TestReleaseMessages(t *testing.T) {
 }
 
 func TestRememberMessages(t *testing.T) {
-	checkMessages(t, Remember([]Sysctl{{"net.ipv4.ip_forward", "0"}, {"kernel.x", "a"}}), []goldenMessage{
+	checkMessages(t, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}, {"kernel.x", "a"}}), []goldenMessage{
 		{cmd: `nft create element ip container sysctl '{ 0 comment "net.ipv4.ip_forward=0", 1 comment "kernel.x=a" }'`, typ: 0xa0c, flags: flagsCreate, data: genmsg +
 			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
 			nla(11, 2) + "sysctl\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
@@ -340,7 +340,7 @@ func TestRememberMessages(t *testing.T) {
 			/*  */ nest(12, 1) + nla(8, 1) + host(1) + // NFTA_SET_ELEM_KEY
 			/*  */ nla(17, 6) + "\x00\x0b" + "kernel.x=a\x00" + pad(3)}, // NFTA_SET_ELEM_USERDATA
 	})
-	if reqs := Remember(nil); len(reqs) != 0 {
+	if reqs := Remember(0, nil); len(reqs) != 0 {
 		t.Errorf("nothing to remember: got the command %s", reqs[0].Cmd)
 	}
 }
@@ -365,7 +365,7 @@ func TestMessageSizes(t *testing.T) {
 		t.Errorf("ten thousand ports: got %d messages, want %d", got, want)
 	}
 	long := Sysctl{strings.Repeat("x", 125), "1"} // with the "=" the 127 bytes of a comment
-	reqs = append(reqs, Remember(slices.Repeat([]Sysctl{long}, 1000))...)
+	reqs = append(reqs, Remember(0, slices.Repeat([]Sysctl{long}, 1000))...)
 	for _, r := range reqs {
 		if len(r.Data) > 0xffff {
 			t.Errorf("%.80s…: a message of %d bytes", r.What, len(r.Data))
@@ -380,7 +380,7 @@ func TestQuoting(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	old := []Sysctl{{"net.ipv4.conf.it's.forwarding", "1"}}
-	if got, want := Remember(old)[0].Cmd, `nft create element ip container sysctl '{ 0 comment "net.ipv4.conf.it'\''s.forwarding=1" }'`; got != want {
+	if got, want := Remember(0, old)[0].Cmd, `nft create element ip container sysctl '{ 0 comment "net.ipv4.conf.it'\''s.forwarding=1" }'`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

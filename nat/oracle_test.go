@@ -95,7 +95,7 @@ func TestOracle(t *testing.T) {
 	take[4], take[5] = take[5], take[4] // publish_at comes first there
 	claim.Ports = nil
 	got := Batch(slices.Concat(
-		Ruleset(), take, Remember([]Sysctl{{"net.ipv4.ip_forward", "0"}}), claim.Release()[1:],
+		Ruleset(), take, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), claim.Release()[1:],
 	))
 	if len(got) != len(want) {
 		t.Fatalf("got %d messages, want %d", len(got), len(want))
