@@ -19,11 +19,11 @@ import (
 //
 // The guardian is there before the claim is: whenever the runner is killed,
 // somebody is left who knows what to delete.
-func claim(route *nl.Conn, container int, want nat.Claim) (*guardian, error) {
+func claim(route *nl.Conn, br rtnl.Link, container int, want nat.Claim) (*guardian, error) {
 	// The first try may find the table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		g, err := tryClaim(container, want)
+		g, err := tryClaim(br, container, want)
 		if err == nil || try == 3 {
 			return g, err
 		}
@@ -40,7 +40,7 @@ func claim(route *nl.Conn, container int, want nat.Claim) (*guardian, error) {
 	}
 }
 
-func tryClaim(container int, want nat.Claim) (*guardian, error) {
+func tryClaim(br rtnl.Link, container int, want nat.Claim) (*guardian, error) {
 	c, err := nat.Dial()
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func tryClaim(container int, want nat.Claim) (*guardian, error) {
 		g.dismiss()
 		return nil, err
 	}
-	if err := forward(c, want.Bridge); err != nil {
+	if err := forward(c, br); err != nil {
 		return nil, errors.Join(err, g.finish())
 	}
 	return g, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/signal"
 	"runtime"
 	"syscall" //nolint:depguard // ForkLock is nowhere else
 	"unsafe"
@@ -80,6 +81,11 @@ type program struct {
 // sigset is the kernel's sigset_t: 64 signals, or 128 on MIPS.
 type sigset [4]uint32
 
+// sigsetSize is how many bytes of it the kernel takes. It keeps the rules at the
+// head of this file.
+//
+//go:nosplit
+//go:norace
 func sigsetSize() uintptr {
 	if runtime.GOARCH == "mips" || runtime.GOARCH == "mipsle" || runtime.GOARCH == "mips64" || runtime.GOARCH == "mips64le" {
 		return 16
@@ -151,12 +157,16 @@ func cloneAdvice(errno unix.Errno) string {
 	return ""
 }
 
-// resetSignals gives every signal its default action.
+// resetSignals gives every signal its default action, but those that are
+// ignored stay so, as clone3 has it.
 func resetSignals(p *program) []step {
 	act := new([8]uintptr) // struct kernel_sigaction: SIG_DFL, no flags, no mask
 	p.keep = append(p.keep, act)
 	steps := make([]step, 0, 64)
 	for sig := uintptr(1); sig <= 64; sig++ {
+		if signal.Ignored(unix.Signal(sig)) {
+			continue
+		}
 		steps = append(steps, step{
 			text: "reset a signal's handler",
 			trap: unix.SYS_RT_SIGACTION,

@@ -22,11 +22,12 @@ import (
 // that no process of the host takes it, a port that one has is noticed before
 // anything starts, and ss(8) shows who has it. Nothing ever arrives at these
 // sockets: nf_tables sends it on before, and a filter drops what comes while
-// the rules are not there.
-func reserve(ports []nat.Port) (*undo, error) {
+// the rules are not there. gateway is the bridge's own address, which the host
+// may not have yet.
+func reserve(ports []nat.Port, gateway netip.Addr) (*undo, error) {
 	held := new(undo)
 	for _, p := range ports {
-		fd, err := bindPort(p)
+		fd, err := bindPort(p, p.HostIP == gateway)
 		if err != nil {
 			held.all()
 			return nil, fmt.Errorf("port %s: %w", portWords(p), err)
@@ -47,7 +48,7 @@ func portWords(p nat.Port) string {
 	return s
 }
 
-func bindPort(p nat.Port) (int, error) {
+func bindPort(p nat.Port, comes bool) (int, error) {
 	kind := unix.SOCK_STREAM
 	if p.Proto == unix.IPPROTO_UDP {
 		kind = unix.SOCK_DGRAM
@@ -60,14 +61,14 @@ func bindPort(p nat.Port) (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := holdPort(fd, p); err != nil {
+	if err := holdPort(fd, p, comes); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func holdPort(fd int, p nat.Port) error {
+func holdPort(fd int, p nat.Port, comes bool) error {
 	addr := &unix.SockaddrInet4{Port: int(p.HostPort)}
 	if p.HostIP.IsValid() {
 		addr.Addr = p.HostIP.As4()
@@ -78,6 +79,12 @@ func holdPort(fd int, p nat.Port) error {
 	if listens {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return os.NewSyscallError("setsockopt SO_REUSEADDR", err)
+		}
+	}
+	// The address comes with the bridge, which this run may be about to make.
+	if comes {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1); err != nil {
+			return os.NewSyscallError("setsockopt IP_FREEBIND", err)
 		}
 	}
 	// ret #0: keep none of the packet. Kernels without CONFIG_NET socket

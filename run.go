@@ -25,7 +25,7 @@ func run(o *options) (status int, err error) {
 	// Signals wait here until there is a command to pass them to.
 	signals := catchSignals()
 
-	ports, err := reserve(o.ports)
+	ports, err := reserve(o.ports, o.gateway.Addr())
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +68,7 @@ func run(o *options) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	guard, err := claim(route, box.pidfd, group.Dirs(), nat.Claim{
+	guard, err := claim(route, br, box.pidfd, group.Dirs(), nat.Claim{
 		Bridge:  br.Name,
 		Network: o.gateway.Masked(),
 		Address: o.address,

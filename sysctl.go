@@ -13,6 +13,7 @@ import (
 
 	"container/nat"
 	"container/nl"
+	"container/rtnl"
 )
 
 // Settings are named by their path below /proc/sys: an interface's name may
@@ -66,7 +67,7 @@ func sysctlError(name, what string, err error) error {
 // It must be called when the container's lease is in the table: down looks at
 // the leases after it has put the settings back, so one of the two notices the
 // other.
-func forward(c *nl.Conn, dev string) error {
+func forward(c *nl.Conn, br rtnl.Link) error {
 	on, err := readSysctl(ipForward)
 	if err != nil {
 		return err
@@ -76,24 +77,31 @@ func forward(c *nl.Conn, dev string) error {
 		if err != nil {
 			return err
 		}
-		if err := change(c, old, ipForward, "1"); err != nil {
+		if err := change(c, forwarding, old, ipForward, "1"); err != nil {
 			return err
 		}
 	}
 	// Our own bridges are made with it; one of somebody else may lack it.
-	name := routeLocalnet(dev)
+	name := routeLocalnet(br.Name)
 	on, err = readSysctl(name)
 	if err != nil || on != "0" {
 		return err
 	}
-	return change(c, []nat.Sysctl{{Name: name, Value: on}}, name, "1")
+	return change(c, ofLink+br.Index, []nat.Sysctl{{Name: name, Value: on}}, name, "1")
 }
 
-// change remembers what settings were and sets one.
-func change(c *nl.Conn, old []nat.Sysctl, name, value string) error {
+// Under which numbers settings are remembered: those of forwarding together,
+// and each link's by its index.
+const (
+	forwarding = 0
+	ofLink     = 1 << 20
+)
+
+// change remembers what settings were, and sets one.
+func change(c *nl.Conn, first uint32, old []nat.Sysctl, name, value string) error {
 	// EEXIST: they are in the table since an earlier change, which somebody
 	// has taken back since. What they were at first is what counts.
-	if err := nat.Commit(c, nat.Remember(old)); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := nat.Commit(c, nat.Remember(first, old)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return writeSysctl(name, value)

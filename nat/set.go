@@ -247,21 +247,44 @@ func (s set) getElements() nl.Request {
 }
 
 // list sends getElements and reads the answers.
+//
+// The kernel hands out a long list piece by piece, each from where it left off
+// by count. When it makes the hash table larger in between, the order is
+// another: some elements come twice, and others, as many at most, not at all.
+// To the kernel that is no change of the ruleset (NLM_F_DUMP_INTR). So a list
+// with an element twice is asked for again; one without is complete.
 func (s set) list(c *nl.Conn) ([]element, error) {
 	r := s.getElements()
-	answers, err := c.Query(r)
-	if err != nil {
-		return nil, err
-	}
-	var all []element
-	for _, m := range answers {
-		elems, err := s.parse(m.Data)
+	for range 10 {
+		answers, err := c.Query(r)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.What, err)
+			return nil, err
 		}
-		all = append(all, elems...)
+		var all []element
+		for _, m := range answers {
+			elems, err := s.parse(m.Data)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.What, err)
+			}
+			all = append(all, elems...)
+		}
+		if !twice(all) {
+			return all, nil
+		}
 	}
-	return all, nil
+	return nil, fmt.Errorf("%s: the kernel rearranged it while it was read, ten times", r.What)
+}
+
+// twice tells whether a key is there more than once.
+func twice(elems []element) bool {
+	seen := make(map[string]bool, len(elems))
+	for _, e := range elems {
+		if seen[string(e.key)] {
+			return true
+		}
+		seen[string(e.key)] = true
+	}
+	return false
 }
 
 // parse reads the data of an NFT_MSG_NEWSETELEM message. Keys and values are

@@ -18,16 +18,17 @@ import (
 type Sysctl struct{ Name, Value string }
 
 // Remember is a transaction that keeps in the table what settings were before
-// they are changed, so that whoever takes the table away can put them back.
-// It is refused with EEXIST when something is remembered already.
-func Remember(old []Sysctl) []nl.Request {
+// they are changed, so that whoever takes the table away can put them back, in
+// the order of their numbers: from first on. It is refused with EEXIST when
+// something is remembered under one of these numbers already.
+func Remember(first uint32, old []Sysctl) []nl.Request {
 	elems := make([]element, len(old))
 	for i, s := range old {
 		note := s.Name + "=" + s.Value
 		elems[i] = element{
-			key:     hostData(uint32(i)),
+			key:     hostData(first + uint32(i)),
 			comment: note,
-			text:    fmt.Sprintf("%d comment %q", i, note),
+			text:    fmt.Sprintf("%d comment %q", first+uint32(i), note),
 		}
 	}
 	return chunks(sysctls, unix.NFT_MSG_NEWSETELEM, create, elems)

@@ -1,0 +1,425 @@
+//go:build linux
+
+package nat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+)
+
+// The messages, byte for byte. The numbers of attributes and messages stand
+// here as numbers, not as the constants that the builders use.
+//
+// A golden is a string of its bytes, in the pieces that the kernel sees. What
+// is in the host's byte order goes through nla and host, so that the goldens
+// are right on every machine; all other numbers are big-endian.
+
+// nla is struct nlattr, the head of an attribute: its length, these 4 bytes
+// included and padding not, and its type.
+func nla(length, typ uint16) string {
+	b := binary.NativeEndian.AppendUint16(nil, length)
+	return string(binary.NativeEndian.AppendUint16(b, typ))
+}
+
+// nest is the head of an attribute that holds attributes (NLA_F_NESTED).
+func nest(length, typ uint16) string { return nla(length, 0x8000|typ) }
+
+// host is a number in the host's byte order, be one in the network's.
+func host(n uint32) string { return string(binary.NativeEndian.AppendUint32(nil, n)) }
+func be(n uint32) string   { return string(binary.BigEndian.AppendUint32(nil, n)) }
+
+// pad is n zero bytes.
+func pad(n int) string { return strings.Repeat("\x00", n) }
+
+const (
+	// struct nfgenmsg: NFPROTO_IPV4, NFNETLINK_V0, res_id 0
+	genmsg = "\x02\x00\x00\x00"
+	// The name of the table with its NUL, and what pads these 10 bytes.
+	container = "container\x00\x00\x00"
+)
+
+// message flags: NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE and so on
+const (
+	flagsChange = 0x005
+	flagsAdd    = 0x405
+	flagsCreate = 0x605
+	flagsAppend = 0xc05
+	flagsDump   = 0x301
+)
+
+// message is one golden.
+type goldenMessage struct {
+	request nl.Request
+	cmd     string
+	typ     netlink.HeaderType
+	flags   netlink.HeaderFlags
+	data    string
+}
+
+func (g goldenMessage) check(t *testing.T) {
+	t.Helper()
+	r := g.request
+	if r.Cmd != g.cmd {
+		t.Errorf("got the command\n\t%s\nwant\n\t%s", r.Cmd, g.cmd)
+	}
+	if r.Type != g.typ || r.Flags != g.flags {
+		t.Errorf("got type %#x with flags %#x, want %#x with %#x", uint16(r.Type), uint16(r.Flags), uint16(g.typ), uint16(g.flags))
+	}
+	same(t, "the bytes", hexLines(r.Data), hexLines([]byte(g.data)))
+}
+
+// hexLines is bytes 4 a line, which is what attributes are aligned to.
+func hexLines(b []byte) string {
+	var s strings.Builder
+	for i := 0; i < len(b); i += 4 {
+		line := b[i:min(i+4, len(b))]
+		fmt.Fprintf(&s, "% x\t%q\n", line, line)
+	}
+	return s.String()
+}
+
+func TestTableMessages(t *testing.T) {
+	for name, g := range map[string]goldenMessage{
+		"create": {newTable(), "nft create table ip container", 0xa00, flagsCreate, genmsg +
+			nla(14, 1) + container + // NFTA_TABLE_NAME
+			nla(8, 2) + be(0)}, // NFTA_TABLE_FLAGS
+		"delete": {DeleteTable(), "nft delete table ip container", 0xa02, flagsChange, genmsg +
+			nla(14, 1) + container}, // NFTA_TABLE_NAME
+	} {
+		t.Run(name, g.check)
+	}
+}
+
+func TestChainMessages(t *testing.T) {
+	for name, g := range map[string]goldenMessage{
+		"filter": {
+			chain{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw}.request(),
+			"nft add chain ip container loopback '{ type filter hook prerouting priority -300; policy accept; }'",
+			0xa03, flagsAdd, genmsg +
+				nla(14, 1) + container + // NFTA_CHAIN_TABLE
+				nla(13, 3) + "loopback\x00" + pad(3) + // NFTA_CHAIN_NAME
+				nest(20, 4) + // NFTA_CHAIN_HOOK
+				/**/ nla(8, 1) + be(0) + // NFTA_HOOK_HOOKNUM: NF_INET_PRE_ROUTING
+				/**/ nla(8, 2) + "\xff\xff\xfe\xd4" + // NFTA_HOOK_PRIORITY: -300
+				nla(8, 5) + be(1) + // NFTA_CHAIN_POLICY: NF_ACCEPT
+				nla(11, 7) + "filter\x00" + pad(1), // NFTA_CHAIN_TYPE
+		},
+		"nat": {
+			chain{"postrouting", "nat", unix.NF_INET_POST_ROUTING, srcnat}.request(),
+			"nft add chain ip container postrouting '{ type nat hook postrouting priority 100; policy accept; }'",
+			0xa03, flagsAdd, genmsg +
+				nla(14, 1) + container + // NFTA_CHAIN_TABLE
+				nla(16, 3) + "postrouting\x00" + // NFTA_CHAIN_NAME
+				nest(20, 4) + // NFTA_CHAIN_HOOK
+				/**/ nla(8, 1) + be(4) + // NFTA_HOOK_HOOKNUM: NF_INET_POST_ROUTING
+				/**/ nla(8, 2) + be(100) + // NFTA_HOOK_PRIORITY
+				nla(8, 5) + be(1) + // NFTA_CHAIN_POLICY: NF_ACCEPT
+				nla(8, 7) + "nat\x00", // NFTA_CHAIN_TYPE
+		},
+		"jumped to": {
+			chain{"publish", "", 0, 0}.request(),
+			"nft add chain ip container publish",
+			0xa03, flagsAdd, genmsg +
+				nla(14, 1) + container + // NFTA_CHAIN_TABLE
+				nla(12, 3) + "publish\x00", // NFTA_CHAIN_NAME
+		},
+	} {
+		t.Run(name, g.check)
+	}
+}
+
+func TestBatchMessages(t *testing.T) {
+	// struct nfgenmsg: AF_UNSPEC, NFNETLINK_V0, res_id NFNL_SUBSYS_NFTABLES
+	const mark = "\x00\x00\x00\x0a"
+	for name, batch := range map[string]struct {
+		reqs  []nl.Request
+		begin string
+	}{
+		"whatever was before": {Batch([]nl.Request{DeleteTable()}), mark},
+		"of a generation": {BatchAt(7, []nl.Request{DeleteTable()}), mark +
+			nla(8, 1) + be(7)}, // NFNL_BATCH_GENID
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(batch.reqs) != 3 {
+				t.Fatalf("got %d messages, want 3", len(batch.reqs))
+			}
+			// The marks ask for no answer: NLM_F_REQUEST alone.
+			goldenMessage{request: batch.reqs[0], typ: 0x10, flags: 1, data: batch.begin}.check(t)
+			goldenMessage{request: batch.reqs[2], typ: 0x11, flags: 1, data: mark}.check(t)
+		})
+	}
+}
+
+func TestGetGenMessage(t *testing.T) {
+	// struct nfgenmsg alone: AF_UNSPEC, NFNETLINK_V0, res_id 0
+	goldenMessage{GetGen(), GetGen().Cmd, 0xa10, 1, pad(4)}.check(t)
+}
+
+func TestSetMessages(t *testing.T) {
+	for _, g := range []goldenMessage{
+		{bridges.request(), "nft add set ip container bridges '{ type ifname; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(12, 2) + "bridges\x00" + // NFTA_SET_NAME
+			nla(8, 3) + be(0) + // NFTA_SET_FLAGS
+			nla(8, 4) + be(41) + // NFTA_SET_KEY_TYPE: ifname
+			nla(8, 5) + be(16) + // NFTA_SET_KEY_LEN
+			nla(8, 10) + be(1) + // NFTA_SET_ID
+			nla(10, 13) + "\x00\x04" + host(1) + pad(2)}, // NFTA_SET_USERDATA: keys in the host's order
+
+		{inside.request(), "nft add set ip container inside '{ type ifname . ifname; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(11, 2) + "inside\x00" + pad(1) + // NFTA_SET_NAME
+			nla(8, 3) + be(0) + // NFTA_SET_FLAGS
+			nla(8, 4) + be(41<<6|41) + // NFTA_SET_KEY_TYPE: ifname . ifname
+			nla(8, 5) + be(32) + // NFTA_SET_KEY_LEN
+			nla(8, 10) + be(2) + // NFTA_SET_ID
+			nla(10, 13) + "\x00\x04" + host(0) + pad(2)}, // NFTA_SET_USERDATA: each field its own order
+
+		{networks.request(), "nft add set ip container network '{ type ipv4_addr; flags interval; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(12, 2) + "network\x00" + // NFTA_SET_NAME
+			nla(8, 3) + be(4) + // NFTA_SET_FLAGS: NFT_SET_INTERVAL
+			nla(8, 4) + be(7) + // NFTA_SET_KEY_TYPE: ipv4_addr
+			nla(8, 5) + be(4) + // NFTA_SET_KEY_LEN
+			nla(8, 10) + be(3) + // NFTA_SET_ID
+			nla(10, 13) + "\x00\x04" + host(2) + pad(2)}, // NFTA_SET_USERDATA: keys big-endian
+
+		{leases.request(), "nft add map ip container lease '{ type ipv4_addr : iface_index; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(10, 2) + "lease\x00" + pad(2) + // NFTA_SET_NAME
+			nla(8, 3) + be(8) + // NFTA_SET_FLAGS: NFT_SET_MAP
+			nla(8, 4) + be(7) + // NFTA_SET_KEY_TYPE: ipv4_addr
+			nla(8, 5) + be(4) + // NFTA_SET_KEY_LEN
+			nla(8, 6) + be(20) + // NFTA_SET_DATA_TYPE: iface_index
+			nla(8, 7) + be(4) + // NFTA_SET_DATA_LEN
+			nla(8, 10) + be(4) + // NFTA_SET_ID
+			nla(16, 13) + "\x00\x04" + host(2) + "\x01\x04" + host(1)}, // NFTA_SET_USERDATA: values in the host's order
+
+		{published.request(), "nft add map ip container publish '{ type inet_proto . inet_service : ipv4_addr . inet_service; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(12, 2) + "publish\x00" + // NFTA_SET_NAME
+			nla(8, 3) + be(8) + // NFTA_SET_FLAGS: NFT_SET_MAP
+			nla(8, 4) + be(12<<6|13) + // NFTA_SET_KEY_TYPE: inet_proto . inet_service
+			nla(8, 5) + be(8) + // NFTA_SET_KEY_LEN: two registers
+			nla(8, 6) + be(7<<6|13) + // NFTA_SET_DATA_TYPE: ipv4_addr . inet_service
+			nla(8, 7) + be(8) + // NFTA_SET_DATA_LEN
+			nla(8, 10) + be(5) + // NFTA_SET_ID
+			nla(16, 13) + "\x00\x04" + host(0) + "\x01\x04" + host(0)}, // NFTA_SET_USERDATA
+
+		{publishedAt.request(), "nft add map ip container publish_at '{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(15, 2) + "publish_at\x00" + pad(1) + // NFTA_SET_NAME
+			nla(8, 3) + be(8) + // NFTA_SET_FLAGS: NFT_SET_MAP
+			nla(8, 4) + be(7<<12|12<<6|13) + // NFTA_SET_KEY_TYPE: ipv4_addr . inet_proto . inet_service
+			nla(8, 5) + be(12) + // NFTA_SET_KEY_LEN: three registers
+			nla(8, 6) + be(7<<6|13) + // NFTA_SET_DATA_TYPE: ipv4_addr . inet_service
+			nla(8, 7) + be(8) + // NFTA_SET_DATA_LEN
+			nla(8, 10) + be(6) + // NFTA_SET_ID
+			nla(16, 13) + "\x00\x04" + host(0) + "\x01\x04" + host(0)}, // NFTA_SET_USERDATA
+
+		{sysctls.request(), "nft add set ip container sysctl '{ type mark; }'", 0xa09, flagsAdd, genmsg +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(11, 2) + "sysctl\x00" + pad(1) + // NFTA_SET_NAME
+			nla(8, 3) + be(0) + // NFTA_SET_FLAGS
+			nla(8, 4) + be(19) + // NFTA_SET_KEY_TYPE: mark
+			nla(8, 5) + be(4) + // NFTA_SET_KEY_LEN
+			nla(8, 10) + be(7) + // NFTA_SET_ID
+			nla(10, 13) + "\x00\x04" + host(1) + pad(2)}, // NFTA_SET_USERDATA: keys in the host's order
+
+		{bridges.getElements(), "nft list set ip container bridges", 0xa0d, flagsDump, genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(12, 2) + "bridges\x00"}, // NFTA_SET_ELEM_LIST_SET
+	} {
+		t.Run(g.request.What, g.check)
+	}
+}
+
+// A bridge and a container on it: what Take sends between the batch's marks.
+func TestTakeMessages(t *testing.T) {
+	claim := Claim{
+		Bridge:  "br0",
+		Network: netip.MustParsePrefix("172.16.0.100/24"),
+		Address: netip.MustParseAddr("172.16.0.30"),
+		Index:   7,
+		Ports: []Port{
+			{HostPort: 80, Port: 8000, Proto: unix.IPPROTO_TCP},
+			{HostPort: 53, Port: 5353, Proto: unix.IPPROTO_UDP},
+			{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 81, Port: 8001, Proto: unix.IPPROTO_TCP},
+		},
+	}
+	checkMessages(t, claim.Take(), []goldenMessage{
+		{cmd: `nft add element ip container bridges '{ "br0" }'`, typ: 0xa0c, flags: flagsAdd, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(12, 2) + "bridges\x00" + // NFTA_SET_ELEM_LIST_SET
+			nest(32, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(28, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(24, 1) + nla(20, 1) + "br0" + pad(13)}, // NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
+
+		{cmd: `nft add element ip container inside '{ "br0" . "br0" }'`, typ: 0xa0c, flags: flagsAdd, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(11, 2) + "inside\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
+			nest(48, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(44, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(40, 1) + nla(36, 1) + "br0" + pad(13) + "br0" + pad(13)}, // NFTA_SET_ELEM_KEY
+
+		// The first address of the network, and the first behind it, which is
+		// not in it any more.
+		{cmd: "nft add element ip container network '{ 172.16.0.0/24 }'", typ: 0xa0c, flags: flagsAdd, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(12, 2) + "network\x00" + // NFTA_SET_ELEM_LIST_SET
+			nest(44, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(16, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x00" + // NFTA_SET_ELEM_KEY: 172.16.0.0
+			/**/ nest(24, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x01\x00" + // NFTA_SET_ELEM_KEY: 172.16.1.0
+			/*  */ nla(8, 3) + be(1)}, // NFTA_SET_ELEM_FLAGS: NFT_SET_ELEM_INTERVAL_END
+
+		{cmd: "nft create element ip container lease '{ 172.16.0.30 : 7 }'", typ: 0xa0c, flags: flagsCreate, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(10, 2) + "lease\x00" + pad(2) + // NFTA_SET_ELEM_LIST_SET
+			nest(32, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(28, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x1e" + // NFTA_SET_ELEM_KEY: 172.16.0.30
+			/*  */ nest(12, 2) + nla(8, 1) + host(7)}, // NFTA_SET_ELEM_DATA: the index
+
+		{cmd: "nft create element ip container publish_at '{ 127.0.0.1 . tcp . 81 : 172.16.0.30 . 8001 }'", typ: 0xa0c, flags: flagsCreate, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(15, 2) + "publish_at\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
+			nest(44, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(40, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(20, 1) + nla(16, 1) + "\x7f\x00\x00\x01" + "\x06\x00\x00\x00" + "\x00\x51\x00\x00" + // NFTA_SET_ELEM_KEY
+			/*  */ nest(16, 2) + nla(12, 1) + "\xac\x10\x00\x1e" + "\x1f\x41\x00\x00"}, // NFTA_SET_ELEM_DATA
+
+		{cmd: "nft create element ip container publish '{ tcp . 80 : 172.16.0.30 . 8000, udp . 53 : 172.16.0.30 . 5353 }'", typ: 0xa0c, flags: flagsCreate, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(12, 2) + "publish\x00" + // NFTA_SET_ELEM_LIST_SET
+			nest(76, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(36, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(16, 1) + nla(12, 1) + "\x06\x00\x00\x00" + "\x00\x50\x00\x00" + // NFTA_SET_ELEM_KEY: tcp . 80
+			/*  */ nest(16, 2) + nla(12, 1) + "\xac\x10\x00\x1e" + "\x1f\x40\x00\x00" + // NFTA_SET_ELEM_DATA
+			/**/ nest(36, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(16, 1) + nla(12, 1) + "\x11\x00\x00\x00" + "\x00\x35\x00\x00" + // NFTA_SET_ELEM_KEY: udp . 53
+			/*  */ nest(16, 2) + nla(12, 1) + "\xac\x10\x00\x1e" + "\x14\xe9\x00\x00"}, // NFTA_SET_ELEM_DATA
+	})
+}
+
+// Add once more, then delete: see Claim.Release.
+func TestReleaseMessages(t *testing.T) {
+	lease := genmsg +
+		nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+		nla(10, 2) + "lease\x00" + pad(2) + // NFTA_SET_ELEM_LIST_SET
+		nest(32, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+		/**/ nest(28, 1) + // NFTA_LIST_ELEM
+		/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x1e" + // NFTA_SET_ELEM_KEY: 172.16.0.30
+		/*  */ nest(12, 2) + nla(8, 1) + host(7) // NFTA_SET_ELEM_DATA: the index
+	checkMessages(t, Claim{Address: netip.MustParseAddr("172.16.0.30"), Index: 7}.Release(), []goldenMessage{
+		{cmd: "nft add element ip container lease '{ 172.16.0.30 : 7 }'", typ: 0xa0c, flags: flagsAdd, data: lease},
+		{cmd: "nft delete element ip container lease '{ 172.16.0.30 : 7 }'", typ: 0xa0e, flags: flagsChange, data: lease},
+	})
+}
+
+func TestRememberMessages(t *testing.T) {
+	checkMessages(t, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}, {"kernel.x", "a"}}), []goldenMessage{
+		{cmd: `nft create element ip container sysctl '{ 0 comment "net.ipv4.ip_forward=0", 1 comment "kernel.x=a" }'`, typ: 0xa0c, flags: flagsCreate, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(11, 2) + "sysctl\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
+			nest(84, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(44, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + host(0) + // NFTA_SET_ELEM_KEY
+			/*  */ nla(28, 6) + "\x00\x16" + "net.ipv4.ip_forward=0\x00" + // NFTA_SET_ELEM_USERDATA: a comment of 22 bytes
+			/**/ nest(36, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + host(1) + // NFTA_SET_ELEM_KEY
+			/*  */ nla(17, 6) + "\x00\x0b" + "kernel.x=a\x00" + pad(3)}, // NFTA_SET_ELEM_USERDATA
+	})
+	if reqs := Remember(0, nil); len(reqs) != 0 {
+		t.Errorf("nothing to remember: got the command %s", reqs[0].Cmd)
+	}
+}
+
+func checkMessages(t *testing.T, reqs []nl.Request, want []goldenMessage) {
+	t.Helper()
+	if len(reqs) != len(want) {
+		t.Fatalf("got %d messages, want %d", len(reqs), len(want))
+	}
+	for i, g := range want {
+		g.request = reqs[i]
+		t.Run(reqs[i].What, g.check)
+	}
+}
+
+// Elements go as many to a message as one can hold: its list is an attribute,
+// whose length is 16 bits.
+func TestMessageSizes(t *testing.T) {
+	reqs := manyPorts(aClaim()).Take()
+	// Three of the bridge, the lease, and 400 ports in each of the others.
+	if got, want := len(reqs), 3+1+10_000/400; got != want {
+		t.Errorf("ten thousand ports: got %d messages, want %d", got, want)
+	}
+	long := Sysctl{strings.Repeat("x", 125), "1"} // with the "=" the 127 bytes of a comment
+	reqs = append(reqs, Remember(0, slices.Repeat([]Sysctl{long}, 1000))...)
+	for _, r := range reqs {
+		if len(r.Data) > 0xffff {
+			t.Errorf("%.80s…: a message of %d bytes", r.What, len(r.Data))
+		}
+	}
+}
+
+// Names that the shell or nft would take for something else.
+func TestQuoting(t *testing.T) {
+	c := Claim{Bridge: "bridge", Network: netip.MustParsePrefix("10.0.0.0/8")}
+	if got, want := c.bridge()[0].Cmd, `nft add element ip container bridges '{ "bridge" }'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	old := []Sysctl{{"net.ipv4.conf.it's.forwarding", "1"}}
+	if got, want := Remember(0, old)[0].Cmd, `nft create element ip container sysctl '{ 0 comment "net.ipv4.conf.it'\''s.forwarding=1" }'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestInterval(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"172.16.0.100/24":    "172.16.0.0-172.16.1.0",
+		"10.255.255.255/8":   "10.0.0.0-11.0.0.0",
+		"192.0.2.1/32":       "192.0.2.1-192.0.2.2",
+		"255.255.255.0/24":   "255.255.255.0-", // nothing comes behind it
+		"255.255.255.255/32": "255.255.255.255-",
+		"0.0.0.0/0":          "0.0.0.0-",
+	} {
+		got := ""
+		for _, e := range interval(netip.MustParsePrefix(prefix)) {
+			a, _ := netip.AddrFromSlice(e.key)
+			if e.end {
+				got += a.String()
+			} else {
+				got += a.String() + "-"
+			}
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", prefix, got, want)
+		}
+	}
+}
+
+func TestPortString(t *testing.T) {
+	for want, p := range map[string]Port{
+		"80:8000/tcp":          {HostPort: 80, Port: 8000, Proto: unix.IPPROTO_TCP},
+		"127.0.0.1:53:53/udp":  {HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 53, Port: 53, Proto: unix.IPPROTO_UDP},
+		"5000:5000/sctp":       {HostPort: 5000, Port: 5000, Proto: unix.IPPROTO_SCTP},
+		"1:2/33":               {HostPort: 1, Port: 2, Proto: unix.IPPROTO_DCCP},
+		"0.0.0.0:65535:1/tcp":  {HostIP: netip.IPv4Unspecified(), HostPort: 65535, Port: 1, Proto: unix.IPPROTO_TCP},
+		"192.0.2.7:80:80/sctp": {HostIP: netip.MustParseAddr("192.0.2.7"), HostPort: 80, Port: 80, Proto: unix.IPPROTO_SCTP},
+	} {
+		if got := p.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+//go:build linux
+
+package nat
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The messages against an independent reading of nf_tables: those that package
+// nftables makes for the same table, sets, chains, rules and elements. Both are
+// compared attribute by attribute, in the order of their numbers. (Of the
+// rules only what is around the expressions, which are that package's own in
+// both.)
+//
+// Differences that are meant:
+//   - It tells nft(8) the byte order of a set's keys, if asked to, but not that
+//     of its values (NFTA_SET_USERDATA), without which nft shows an interface's
+//     index in a lease reversed. Left out of the comparison here: what nft
+//     shows is compared in TestCommands.
+//   - It numbers the elements of a message, where ours are each NFTA_LIST_ELEM.
+//     The kernel does not look.
+//   - It names a set by its number as well as its name (…_LIST_SET_ID) when it
+//     adds elements.
+//   - It adds a table and elements where we create them (NLM_F_EXCL), deletes
+//     elements with NLM_F_CREATE, which says nothing there, and asks for each
+//     rule back (NLM_F_ECHO), to learn its handle.
+func TestOracle(t *testing.T) {
+	table := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "container"}
+	want := record(t, func(c *nftables.Conn) {
+		c.AddTable(table)
+
+		concat := nftables.MustConcatSetType
+		name, addr, service, proto := nftables.TypeIFName, nftables.TypeIPAddr, nftables.TypeInetService, nftables.TypeInetProto
+		all := []*nftables.Set{
+			{Name: "bridges", KeyType: name},
+			{Name: "inside", KeyType: concat(name, name)},
+			{Name: "network", KeyType: addr, Interval: true},
+			{Name: "lease", KeyType: addr, IsMap: true, DataType: nftables.TypeIFIndex},
+			{Name: "publish", KeyType: concat(proto, service), IsMap: true, DataType: concat(addr, service)},
+			{Name: "publish_at", KeyType: concat(addr, proto, service), IsMap: true, DataType: concat(addr, service)},
+			{Name: "sysctl", KeyType: nftables.TypeMark},
+		}
+		for i, s := range all {
+			s.Table, s.ID = table, uint32(i+1)
+			check(t, c.AddSet(s, nil))
+		}
+
+		accept := nftables.ChainPolicyAccept
+		base := func(name string, typ nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) {
+			c.AddChain(&nftables.Chain{Table: table, Name: name, Type: typ, Hooknum: hook, Priority: &priority, Policy: &accept})
+		}
+		base("loopback", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
+		c.AddChain(&nftables.Chain{Table: table, Name: "publish"})
+		base("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
+		base("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest)
+		base("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
+		base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
+
+		for _, r := range rules() {
+			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
+		}
+
+		br0 := []byte("br0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+		container := []byte{172, 16, 0, 30}
+		for i, elems := range [][]nftables.SetElement{
+			{{Key: br0}},
+			{{Key: slices.Concat(br0, br0)}},
+			{{Key: []byte{172, 16, 0, 0}}, {Key: []byte{172, 16, 1, 0}, IntervalEnd: true}},
+			{{Key: container, Val: []byte(host(7))}},
+			{{Key: []byte{6, 0, 0, 0, 0, 80, 0, 0}, Val: append(container, 0x1f, 0x40, 0, 0)}},
+			{{Key: []byte{127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0}, Val: append(container, 0, 54, 0, 0)}},
+			{{Key: []byte(host(0)), Comment: "net.ipv4.ip_forward=0"}},
+		} {
+			check(t, c.SetAddElements(all[i], elems))
+		}
+		check(t, c.SetDeleteElements(all[3], []nftables.SetElement{{Key: container, Val: []byte(host(7))}}))
+	})
+
+	claim := Claim{
+		Bridge: "br0", Network: netip.MustParsePrefix("172.16.0.0/24"), Address: netip.MustParseAddr("172.16.0.30"), Index: 7,
+		Ports: []Port{
+			{HostPort: 80, Port: 8000, Proto: unix.IPPROTO_TCP},
+			{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 53, Port: 54, Proto: unix.IPPROTO_UDP},
+		},
+	}
+	take := claim.Take()
+	take[4], take[5] = take[5], take[4] // publish_at comes first there
+	claim.Ports = nil
+	got := Batch(slices.Concat(
+		Ruleset(), take, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), claim.Release()[1:],
+	))
+	if len(got) != len(want) {
+		t.Fatalf("got %d messages, want %d", len(got), len(want))
+	}
+	for i, r := range got {
+		same(t, r.What, oracleText(r.Type, r.Flags, r.Data), oracleText(want[i].Header.Type, want[i].Header.Flags, want[i].Data))
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// record is the messages that f makes package nftables send.
+func record(t *testing.T, f func(*nftables.Conn)) (sent []netlink.Message) {
+	t.Helper()
+	c, err := nftables.New(nftables.WithTestDial(func(msgs []netlink.Message) ([]netlink.Message, error) {
+		sent = append(sent, msgs...)
+		var answers []netlink.Message
+		for _, m := range msgs {
+			if m.Header.Flags&netlink.Acknowledge != 0 {
+				answers = append(answers, netlink.Message{
+					Header: netlink.Header{Type: netlink.Error, Sequence: m.Header.Sequence, PID: m.Header.PID},
+					Data:   make([]byte, 4), // no error
+				})
+			}
+		}
+		return answers, nil
+	}))
+	check(t, err)
+	f(c)
+	check(t, c.Flush())
+	return sent
+}
+
+// oracleText is a message with its attributes sorted, without the differences
+// that are meant.
+func oracleText(typ netlink.HeaderType, flags netlink.HeaderFlags, data []byte) string {
+	const (
+		newSet, newElements, deleteElements = 0xa09, 0xa0c, 0xa0e
+		userData, listSetID                 = 13, 4
+	)
+	drop := map[netlink.HeaderType]uint16{newSet: userData, newElements: listSetID, deleteElements: listSetID}[typ]
+	flags &^= netlink.Excl | netlink.Echo | netlink.Create
+	elements := typ == newElements || typ == deleteElements
+	return fmt.Sprintf("type %#x, flags %#x, header % x\n%s", uint16(typ), uint16(flags), data[:4], attributesText(data[4:], "", drop, elements))
+}
+
+func attributesText(b []byte, indent string, drop uint16, elements bool) string {
+	ad, err := netlink.NewAttributeDecoder(b)
+	if err != nil {
+		return "no attributes: " + err.Error()
+	}
+	type entry struct {
+		typ  uint16
+		text string
+	}
+	var all []entry
+	for ad.Next() {
+		typ, data := ad.Type(), ad.Bytes()
+		text := fmt.Sprintf(" % x\n", data)
+		// No nest is of 4 bytes, but package nftables calls a flag one.
+		if ad.TypeFlags()&unix.NLA_F_NESTED != 0 && len(data) > 4 {
+			text = "\n" + attributesText(data, indent+"  ", 0, elements)
+		}
+		if elements && indent == "  " {
+			typ = unix.NFTA_LIST_ELEM
+		}
+		if typ != drop {
+			all = append(all, entry{typ, text})
+		}
+	}
+	if err := ad.Err(); err != nil {
+		return "no attributes: " + err.Error()
+	}
+	slices.SortStableFunc(all, func(a, b entry) int { return int(a.typ) - int(b.typ) })
+	var s strings.Builder
+	for _, a := range all {
+		fmt.Fprintf(&s, "%s%d:%s", indent, a.typ, a.text)
+	}
+	return s.String()
+}
