@@ -63,7 +63,10 @@ func parseCap(s string) (capabilities, error) {
 // grant is what a container may do: the default, or all, changed by -cap-add
 // and -cap-drop, of which the more particular counts: "-cap-drop ALL -cap-add
 // CHOWN" leaves CHOWN, in any order.
-func grant(added, dropped []capabilities, privileged bool) capabilities {
+//
+// own is what the caller has. Of ALL it is all of that; a capability that is
+// asked for by its name must be there.
+func grant(added, dropped []capabilities, privileged bool, own capabilities) (capabilities, error) {
 	set := defaultCaps
 	if privileged {
 		set = allCaps
@@ -83,7 +86,22 @@ func grant(added, dropped []capabilities, privileged bool) capabilities {
 			add |= c
 		}
 	}
-	return set&^drop | add
+	for i, name := range capNames {
+		if c := capabilities(1) << i; add&c != 0 && own&c == 0 {
+			return 0, fmt.Errorf("-cap-add %s: the caller hasn't got it to give", name)
+		}
+	}
+	return (set&^drop | add) & own, nil
+}
+
+// ownCaps is what this process may do, and so the most that it can give.
+func ownCaps() (capabilities, error) {
+	head := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(head, &data[0]); err != nil {
+		return 0, os.NewSyscallError("capget", err)
+	}
+	return capabilities(data[0].Permitted) | capabilities(data[1].Permitted)<<32, nil
 }
 
 // lastCap is the highest capability that the kernel knows.

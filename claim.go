@@ -15,15 +15,16 @@ import (
 )
 
 // claim leases the address and publishes the ports in one transaction, with a
-// guardian that will take them back. container is the container's pidfd.
+// guardian that will take them back. container is the container's pidfd, and
+// dirs are its cgroup's directories.
 //
 // The guardian is there before the claim is: whenever the runner is killed,
 // somebody is left who knows what to delete.
-func claim(route *nl.Conn, br rtnl.Link, container int, want nat.Claim) (*guardian, error) {
+func claim(route *nl.Conn, br rtnl.Link, container int, dirs []string, want nat.Claim) (*guardian, error) {
 	// The first try may find the table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		g, err := tryClaim(br, container, want)
+		g, err := tryClaim(br, container, dirs, want)
 		if err == nil || try == 3 {
 			return g, err
 		}
@@ -40,14 +41,14 @@ func claim(route *nl.Conn, br rtnl.Link, container int, want nat.Claim) (*guardi
 	}
 }
 
-func tryClaim(br rtnl.Link, container int, want nat.Claim) (*guardian, error) {
+func tryClaim(br rtnl.Link, container int, dirs []string, want nat.Claim) (*guardian, error) {
 	c, err := nat.Dial()
 	if err != nil {
 		return nil, err
 	}
 	var g *guardian
 	if err = ruleset(c); err == nil {
-		g, err = newGuardian(container, want, c)
+		g, err = newGuardian(container, dirs, want, c)
 	}
 	if err != nil {
 		_ = c.Close()

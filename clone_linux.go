@@ -73,7 +73,8 @@ type program struct {
 	pidfd   int32
 
 	args  cloneArgs
-	reset []step // resets signal handlers, for kernels that can't in clone3
+	size  uintptr // of args, as far as it is used
+	reset []step  // resets signal handlers, for kernels that can't in clone3
 
 	keep []any // what the steps' addresses point to
 }
@@ -93,8 +94,8 @@ func sigsetSize() uintptr {
 	return 8
 }
 
-// cloneArgs is the first version of the kernel's structure, which every
-// clone3 takes.
+// cloneArgs is the kernel's structure. Its first version, which every clone3
+// takes, ends with tls.
 //
 //	struct clone_args {
 //		__aligned_u64 flags;
@@ -105,10 +106,16 @@ func sigsetSize() uintptr {
 //		__aligned_u64 stack;
 //		__aligned_u64 stack_size;
 //		__aligned_u64 tls;
+//		__aligned_u64 set_tid;
+//		__aligned_u64 set_tid_size;
+//		__aligned_u64 cgroup;
 //	};
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
+	setTID, setTIDSize, cgroup                                           uint64
 }
+
+const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 
 // clone starts a child that runs the program in new namespaces (CLONE_NEW…
 // flags) and returns its process id and a pidfd. Linux 5.3 has clone3, 5.5 its
@@ -121,7 +128,11 @@ type cloneArgs struct {
 // (TestNoLockedThreads), so that is when the process ends. Locking the
 // goroutine here instead would cost 0.7 ms: each thread that the runtime
 // starts from then on goes through a further one.
-func (p *program) clone(flags uint64) (pid int, pidfd int, err error) {
+//
+// cgroup is a descriptor of the cgroup v2 directory that the child starts in,
+// or -1 for the parent's own. Where the kernel can't do that (before 5.7), the
+// child starts in the parent's.
+func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	for i := range p.all {
 		p.all[i] = ^uint32(0)
 	}
@@ -129,6 +140,12 @@ func (p *program) clone(flags uint64) (pid int, pidfd int, err error) {
 		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))),
 		exitSignal: uint64(unix.SIGCHLD),
+	}
+	p.size = cloneArgsSize0
+	if cgroup >= 0 {
+		p.args.flags |= unix.CLONE_INTO_CGROUP
+		p.args.cgroup = uint64(cgroup)
+		p.size = unsafe.Sizeof(p.args)
 	}
 	p.reset = resetSignals(p)
 
@@ -189,13 +206,13 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 		uintptr(unsafe.Pointer(&p.all)), uintptr(unsafe.Pointer(&p.mask)), sigsetSize(), 0, 0)
 
 	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE3,
-		uintptr(unsafe.Pointer(&p.args)), unsafe.Sizeof(p.args), 0, 0, 0, 0)
+		uintptr(unsafe.Pointer(&p.args)), p.size, 0, 0, 0, 0)
 	old := false
-	// ENOSYS before 5.3, EINVAL before 5.5, EPERM from a seccomp filter that
-	// does not know clone3. clone(2) gives the true answer.
-	if errno == unix.ENOSYS || errno == unix.EINVAL || errno == unix.EPERM {
+	// ENOSYS before 5.3, EINVAL before 5.5, E2BIG before 5.7 for a cgroup, EPERM
+	// from a seccomp filter that does not know clone3. clone(2) gives the true answer.
+	if errno == unix.ENOSYS || errno == unix.EINVAL || errno == unix.EPERM || errno == unix.E2BIG {
 		old = true
-		flags := uintptr(p.args.flags&^unix.CLONE_CLEAR_SIGHAND) | uintptr(unix.SIGCHLD)
+		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(unix.SIGCHLD)
 		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
 	}
 	if errno == 0 && pid == 0 {

@@ -23,7 +23,7 @@ func container(o *options, c *command, l *line) (*program, error) {
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())
-	p.setUp = append(p.setUp, p.sendRouteSocket()...)
+	p.setUp = append(p.setUp, p.sendSocket(unix.NETLINK_ROUTE)...)
 	tree, err := p.filesystem(o)
 	if err != nil {
 		return nil, err
@@ -45,15 +45,15 @@ func container(o *options, c *command, l *line) (*program, error) {
 	return p, nil
 }
 
-// sendRouteSocket opens a rtnetlink socket, which belongs to the container's
-// network namespace for good, and sends it to the parent, which has no need to
-// enter that namespace then.
-func (p *program) sendRouteSocket() []step {
+// sendSocket opens a netlink socket, which belongs to the child's network
+// namespace for good, and sends it to the parent, which has no need to enter
+// that namespace then.
+func (p *program) sendSocket(protocol int) []step {
 	fd := p.lowestFD(0)
 	return []step{
-		call("socket NETLINK_ROUTE", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
-		p.sendFD("send the rtnetlink socket", int(fd)),
-		call("close the rtnetlink socket", unix.SYS_CLOSE, fd),
+		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, uintptr(protocol)).wanting(fd),
+		p.sendFD("send the netlink socket", int(fd)),
+		call("close the netlink socket", unix.SYS_CLOSE, fd),
 	}
 }
 

@@ -23,13 +23,13 @@ import (
 // execOptions is what an exec was asked for.
 type execOptions struct {
 	address netip.Addr
-	process
+	processOptions
 }
 
 func execFlags(o *execOptions) *flag.FlagSet {
 	fs := flag.NewFlagSet("main exec", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	o.process.flags(fs)
+	o.processOptions.flags(fs)
 	return fs
 }
 
@@ -48,7 +48,7 @@ func parseExecOptions(args []string) (*execOptions, error) {
 		return nil, err
 	}
 	o.argv = words[1:]
-	return o, o.process.check()
+	return o, o.processOptions.check()
 }
 
 // execIn runs a command in a container that runs already.
@@ -81,7 +81,7 @@ func execIn(o *execOptions) (status int, err error) {
 	}
 	b := &box{line: l}
 	if b.prog, err = joiner(c, target.pidfd, l); err == nil {
-		b.pid, b.pidfd, err = b.prog.clone(0, nil)
+		b.pid, b.pidfd, err = b.prog.clone(0, -1)
 	}
 	if err != nil {
 		l.close()
@@ -201,7 +201,7 @@ func (x *target) plan(o *execOptions) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.process.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
+	return o.processOptions.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
 }
 
 // hostname is the container's, as its own file tells it.

@@ -89,7 +89,7 @@ func (p *program) filesystem(o *options) ([]step, error) {
 	steps = append(steps, p.sys(o.privileged)...)
 	steps = append(steps, p.dev()...)
 	if !o.privileged {
-		steps = append(steps, p.mask()...)
+		steps = append(steps, p.hide()...)
 	}
 	files, err := p.names(o)
 	if err != nil {
@@ -261,8 +261,8 @@ func (p *program) dev() []step {
 	)
 }
 
-// mask hides paths: a file under /dev/null, a directory under an empty tmpfs.
-func (p *program) mask() []step {
+// hide hides maskedPaths: a file under /dev/null, a directory under an empty tmpfs.
+func (p *program) hide() []step {
 	var steps []step
 	for _, name := range maskedPaths {
 		st, err := os.Stat(name)

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,18 +29,19 @@ type guardian struct {
 	pid   int
 }
 
-// newGuardian makes a guardian for a container (its pidfd) and what it claims.
+// newGuardian makes a guardian for a container (its pidfd), the directories of
+// its cgroup, and what it claims.
 //
 // c is the connection that the claims are made over. The guardian inherits it
 // and uses it at the end, so the runner's closing of it is not the last, and
 // does not wait.
-func newGuardian(container int, claim nat.Claim, c *nl.Conn) (*guardian, error) {
+func newGuardian(container int, dirs []string, claim nat.Claim, c *nl.Conn) (*guardian, error) {
 	l, err := newLine()
 	if err != nil {
 		return nil, err
 	}
 	g := &guardian{claim: claim, nat: c, line: l}
-	if err := g.start(container, c.FD()); err != nil {
+	if err := g.start(container, c.FD(), dirs); err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
@@ -47,7 +49,7 @@ func newGuardian(container int, claim nat.Claim, c *nl.Conn) (*guardian, error) 
 	return g, nil
 }
 
-func (g *guardian) start(container, socket int) error {
+func (g *guardian) start(container, socket int, dirs []string) error {
 	batch := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
 	p := &program{line: uintptr(g.line.theirs)}
 	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
@@ -63,15 +65,32 @@ func (g *guardian) start(container, socket int) error {
 		call("nf_tables transaction refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
 		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 	)
+	p.setUp = append(p.setUp, p.removeWhenDead(container, dirs)...)
 	g.prog = p
 	var err error
 	g.pid, err = p.spawn()
 	return err
 }
 
+// removeWhenDead removes a container's cgroup after a run that could not do it.
+// The kernel reaps everything in a PID namespace before its first process has
+// ended (zap_pid_ns_processes), so nobody is in the cgroup then.
+func (p *program) removeWhenDead(container int, dirs []string) []step {
+	if len(dirs) == 0 {
+		return nil
+	}
+	fds := &unix.PollFd{Fd: int32(container), Events: unix.POLLIN}
+	p.keep = append(p.keep, fds)
+	steps := []step{call("wait for the container's end", unix.SYS_PPOLL, uintptr(unsafe.Pointer(fds)), 1, 0, 0, 0)}
+	for _, dir := range dirs {
+		steps = append(steps, call("rmdir "+dir, unix.SYS_UNLINKAT, atFDCWD(), p.str(dir), unix.AT_REMOVEDIR).passing(unix.ENOENT, unix.EBUSY))
+	}
+	return steps
+}
+
 // spawn clones without namespaces, and without an interest in the pidfd.
 func (p *program) spawn() (int, error) {
-	pid, pidfd, err := p.clone(0)
+	pid, pidfd, err := p.clone(0, -1)
 	if err != nil {
 		return 0, err
 	}

@@ -51,11 +51,11 @@ func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
 func main() {
-	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(carryOut(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// command carries out a command line and returns the exit status.
-func command(args []string, stdout, stderr io.Writer) int {
+// carryOut carries out a command line and returns the exit status.
+func carryOut(args []string, stdout, stderr io.Writer) int {
 	status, err := dispatch(args, stdout, stderr)
 	if err == nil {
 		return status
@@ -69,6 +69,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 }
 
 const usage = `usage: main [flags] ADDRESS COMMAND [ARG...]   run COMMAND in a new container
+       main exec [flags] ADDRESS COMMAND [ARG...]
+                                               run COMMAND in the container at ADDRESS
+       main ls [-json]                         the running containers
+       main check [-json]                      what this kernel has and lacks for the job
        main gc                                 clear what a killed run left behind
        main down                               take the bridge and every rule away again
        main version                            what this binary was built from
@@ -96,6 +100,20 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, errors.New("this takes root: it makes namespaces, links and firewall rules (try sudo)")
 	}
 	switch verb {
+	case "exec":
+		o, err := parseExecOptions(args[1:])
+		if errors.Is(err, flag.ErrHelp) {
+			printHelp(stdout)
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		return execIn(o)
+	case "ls":
+		return 0, ls(args[1:], stdout)
+	case "check":
+		return check(args[1:], stdout)
 	case "gc":
 		return 0, noArguments(args, gc)
 	case "down":

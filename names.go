@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func (p *program) names(o *options) ([]step, error) {
 	steps := []step{p.hostname(o.hostname)}
 	for _, name := range nameFiles {
 		b := content[name]
-		draft := "/dev" + strings.ReplaceAll(name, "/", ".")
+		draft := "/dev/" + path.Base(name)
 		steps = append(steps,
 			call("open "+draft, unix.SYS_OPENAT, atFDCWD(), p.str(draft), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).wanting(fd),
 			call("write "+draft, unix.SYS_WRITE, fd, p.data(b), uintptr(len(b))).wanting(uintptr(len(b))),

@@ -33,11 +33,11 @@ type options struct {
 	volumes  []volume
 	limits   cgroup.Limits
 
-	process
+	processOptions
 }
 
-// process is what a run or an exec was asked for its command.
-type process struct {
+// processOptions is what a run or an exec was asked for its command.
+type processOptions struct {
 	argv       []string
 	env        []string
 	workdir    string
@@ -82,12 +82,12 @@ func flags(o *options) *flag.FlagSet {
 		o.limits.PIDs, err = parsePIDs(s)
 		return err
 	})
-	o.process.flags(fs)
+	o.processOptions.flags(fs)
 	return fs
 }
 
 // flags declares the flags that run and exec have in common.
-func (o *process) flags(fs *flag.FlagSet) {
+func (o *processOptions) flags(fs *flag.FlagSet) {
 	list(fs, &o.env, "e", "set `K=V` in the command's environment, or K to the caller's value; may be repeated", parseEnv)
 	fs.StringVar(&o.workdir, "w", "", "the command's working `DIR` (default /, or the caller's own without -rootfs)")
 	fs.StringVar(&o.user, "u", "0", "run the command as `UID[:GID]`, or names from the container's /etc/passwd and /etc/group")
@@ -160,13 +160,13 @@ func parseOptions(args []string) (*options, error) {
 	if err := checkAddress(o.address, o.gateway); err != nil {
 		return nil, err
 	}
-	if err := o.process.check(); err != nil {
+	if err := o.processOptions.check(); err != nil {
 		return nil, err
 	}
 	return o, checkPorts(o.ports)
 }
 
-func (o *process) check() error {
+func (o *processOptions) check() error {
 	if o.workdir != "" && !path.IsAbs(o.workdir) {
 		return fmt.Errorf("-w %s: it takes a path from / on", o.workdir)
 	}

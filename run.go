@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
@@ -78,10 +79,13 @@ func run(o *options) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// From here on it is a run that ends, like any other: what all runs share
+	// stays for the next.
+	failed = nil
 	// The claims go before the container does, and before the ports are free.
 	defer func() { err = errors.Join(err, guard.finish()) }()
 
-	inside, err := box.routeSocket()
+	inside, err := box.socket()
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +142,7 @@ func start(o *options, c *command, group *cgroup.Group) (*box, error) {
 	}
 	b := &box{line: l}
 	if b.prog, err = container(o, c, l); err == nil {
-		b.pid, b.pidfd, err = b.prog.clone(namespaces)
+		b.pid, b.pidfd, err = b.prog.clone(namespaces, group.FD())
 	}
 	if err != nil {
 		l.close()
@@ -173,9 +177,9 @@ func (b *box) letGo(c *command) (*terminal, error) {
 	return nil, nil
 }
 
-// routeSocket is the rtnetlink socket of the container's network namespace.
-func (b *box) routeSocket() (*nl.Conn, error) {
-	fd, err := b.receiveFD("rtnetlink socket")
+// socket is the netlink socket of the container's network namespace.
+func (b *box) socket() (*nl.Conn, error) {
+	fd, err := b.receiveFD("netlink socket")
 	if err != nil {
 		return nil, err
 	}

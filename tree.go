@@ -36,7 +36,15 @@ func plan(o *options) (*command, error) {
 			}
 		}
 	}
-	c, err := o.process.settle(int(root.Fd()), o.hostname, grant(o.added, o.dropped, o.privileged))
+	own, err := ownCaps()
+	if err != nil {
+		return nil, err
+	}
+	caps, err := grant(o.added, o.dropped, o.privileged, own)
+	if err != nil {
+		return nil, err
+	}
+	c, err := o.processOptions.settle(int(root.Fd()), o.hostname, caps)
 	var s *statusError
 	if errors.As(err, &s) && len(o.volumes) > 0 {
 		// The command may be on a volume: the container will see.
@@ -60,7 +68,7 @@ func openRoot(o *options) (*os.File, error) {
 
 // settle makes a command of what was asked for, in a tree. With a statusError
 // the command is complete but for its path.
-func (o *process) settle(root int, hostname string, caps capabilities) (*command, error) {
+func (o *processOptions) settle(root int, hostname string, caps capabilities) (*command, error) {
 	u, err := lookUpUser(root, o.user)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,8 @@
 package nat
 
 import (
+	"slices"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -50,13 +52,16 @@ var chains = []chain{
 	{"forward", "filter", unix.NF_INET_FORWARD, filter},
 }
 
+// What of the kernel the expressions of a rule come from.
+const (
+	fibOptions  = "nf_tables' fib expression: CONFIG_NFT_FIB, CONFIG_NFT_FIB_IPV4, module nft_fib_ipv4"
+	natOptions  = "nf_tables' dnat statement: CONFIG_NFT_NAT, module nft_nat"
+	masqOptions = "nf_tables' masquerade and ct expressions: CONFIG_NFT_MASQ, CONFIG_NFT_CT, modules nft_masq and nft_ct"
+	ctOptions   = "nf_tables' ct expression: CONFIG_NFT_CT, module nft_ct"
+)
+
 // rules are all rules there are; containers add none.
 func rules() []rule {
-	const fibOptions = "nf_tables' fib expression: CONFIG_NFT_FIB, CONFIG_NFT_FIB_IPV4, module nft_fib_ipv4"
-	const natOptions = "nf_tables' dnat statement: CONFIG_NFT_NAT, module nft_nat"
-	const masqOptions = "nf_tables' masquerade and ct expressions: CONFIG_NFT_MASQ, CONFIG_NFT_CT, modules nft_masq and nft_ct"
-	const ctOptions = "nf_tables' ct expression: CONFIG_NFT_CT, module nft_ct"
-
 	return []rule{
 		// route_localnet, which a published port needs to be reached at
 		// 127.0.0.1, also lets a neighbour send to the host's own 127.0.0.1,
@@ -249,3 +254,39 @@ func verdict(kind expr.VerdictKind) expr.Any { return &expr.Verdict{Kind: kind} 
 
 // [ immediate reg 0 jump -> CHAIN ]
 func jump(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
+
+// Feature is a part of the ruleset that a kernel may lack.
+type Feature struct {
+	Name     string
+	Options  string       // what brings it into the kernel
+	Requests []nl.Request // a transaction that needs it, for a namespace without the table
+}
+
+// Features are the parts that the table needs, each with what it stands on.
+func Features() []Feature {
+	base := []nl.Request{newTable()}
+	for _, s := range sets {
+		base = append(base, s.request())
+	}
+	all := []Feature{{"nf_tables", "CONFIG_NF_TABLES CONFIG_NF_TABLES_IPV4", base}}
+	nats := slices.Clone(base)
+	for _, c := range chains {
+		nats = append(nats, c.request())
+	}
+	all = append(all, Feature{"nat", "CONFIG_NFT_NAT CONFIG_NF_NAT CONFIG_NF_CONNTRACK", nats})
+	for _, f := range []struct{ name, options, needs string }{
+		{"ct", "CONFIG_NFT_CT", ctOptions},
+		{"fib", "CONFIG_NFT_FIB CONFIG_NFT_FIB_IPV4", fibOptions},
+		{"dnat", "CONFIG_NFT_NAT", natOptions},
+		{"masquerade", "CONFIG_NFT_MASQ", masqOptions},
+	} {
+		reqs := slices.Clone(nats)
+		for _, r := range rules() {
+			if r.needs == f.needs {
+				reqs = append(reqs, r.request())
+			}
+		}
+		all = append(all, Feature{f.name, f.options, reqs})
+	}
+	return all
+}

@@ -19,7 +19,7 @@ const vethInfoPeer = 1
 // VethPeer is the container's end of a pair.
 type VethPeer struct {
 	Name  string
-	Index uint32           // the kernel chooses when 0
+	Index uint32           // a wish: veth_newlink grants it only where the host's end has one too
 	MAC   net.HardwareAddr // the kernel chooses when nil
 	PID   int              // a process whose network namespace it is made in
 }

@@ -1,0 +1,176 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"text/tabwriter"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"container/cgroup"
+	"container/nat"
+	"container/nl"
+	"container/rtnl"
+)
+
+// finding is what "main check -json" says of one thing that the kernel may
+// have. Fields may be added; those that are here stay as they are.
+type finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Needed bool   `json:"needed"` // a plain run needs it
+	Config string `json:"config"` // the kernel's options that bring it
+	Lost   string `json:"lost"`   // what does not work without it
+	Error  string `json:"error"`  // how the kernel refused, empty when OK
+}
+
+// check tries what a run does, in a network namespace that is thrown away, and
+// prints what works. It returns whether a plain run would.
+func check(args []string, w io.Writer) (status int, err error) {
+	fs := flag.NewFlagSet("main check", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	asJSON := fs.Bool("json", false, "")
+	if err := fs.Parse(args); err != nil {
+		return 0, err
+	}
+	if fs.NArg() > 0 {
+		return 0, fmt.Errorf("check takes no arguments, and here is %q", fs.Arg(0))
+	}
+	all := probe()
+	for _, f := range all {
+		if f.Needed && !f.OK {
+			status = 1
+		}
+	}
+	if *asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return status, e.Encode(all)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range all {
+		switch {
+		case f.OK:
+			fmt.Fprintf(t, "ok\t%s\t%s\t\n", f.Name, f.Config)
+		default:
+			fmt.Fprintf(t, "missing\t%s\t%s\twithout it: %s (%s)\n", f.Name, f.Config, f.Lost, f.Error)
+		}
+	}
+	return status, t.Flush()
+}
+
+const everything = "no container at all"
+
+func probe() []finding {
+	var all []finding
+	add := func(f finding, err error) {
+		if f.OK = err == nil; !f.OK {
+			f.Error = err.Error()
+		}
+		all = append(all, f)
+	}
+	for _, n := range []struct {
+		flag         uint64
+		name, config string
+	}{
+		{unix.CLONE_NEWNS, "mount namespace", "CONFIG_NAMESPACES"},
+		{unix.CLONE_NEWPID, "pid namespace", "CONFIG_PID_NS"},
+		{unix.CLONE_NEWUTS, "uts namespace", "CONFIG_UTS_NS"},
+		{unix.CLONE_NEWIPC, "ipc namespace", "CONFIG_IPC_NS"},
+		{unix.CLONE_NEWNET, "net namespace", "CONFIG_NET_NS"},
+		{unix.CLONE_NEWCGROUP, "cgroup namespace", "CONFIG_CGROUPS"},
+	} {
+		b, err := newBurrow(n.flag, unix.NETLINK_ROUTE)
+		if err == nil {
+			b.kill()
+		}
+		add(finding{Name: n.name, Needed: true, Config: n.config, Lost: everything}, err)
+	}
+
+	links, err := newBurrow(unix.CLONE_NEWNET, unix.NETLINK_ROUTE)
+	if err == nil {
+		defer links.kill()
+		err = links.conn.Do(rtnl.Bridge("br0", bridgeMAC(netip.MustParsePrefix("172.16.0.100/24"))))
+	}
+	add(finding{Name: "bridge", Needed: true, Config: "CONFIG_BRIDGE", Lost: everything}, err)
+	if links != nil {
+		err = links.conn.Do(rtnl.Veth("veth0", "", 0, 0, rtnl.VethPeer{Name: insideName, PID: links.pid}))
+	}
+	add(finding{Name: "veth", Needed: true, Config: "CONFIG_VETH", Lost: everything}, err)
+
+	rules, err := newBurrow(unix.CLONE_NEWNET, unix.NETLINK_NETFILTER)
+	if err == nil {
+		defer rules.kill()
+	}
+	for _, f := range nat.Features() {
+		if rules != nil {
+			if err = nat.Commit(rules.conn, f.Requests); err == nil {
+				err = nat.Commit(rules.conn, []nl.Request{nat.DeleteTable()})
+			}
+		}
+		add(finding{Name: f.Name, Needed: true, Config: f.Options, Lost: "no leases, no way out by the host's address, no published ports"}, err)
+	}
+
+	forward, err := readSysctl(ipForward)
+	if err == nil {
+		err = writeSysctl(ipForward, forward)
+	}
+	add(finding{Name: "forwarding", Needed: true, Config: "CONFIG_SYSCTL, /proc/sys writable", Lost: "no way out of the bridge"}, err)
+	add(finding{Name: "seccomp", Needed: true, Config: "CONFIG_SECCOMP_FILTER", Lost: "runs only with -privileged"}, seccompFilters())
+	for _, c := range cgroup.Controllers() {
+		add(finding{Name: c.Name, Config: c.Config, Lost: c.Flag + " is refused"}, c.Err)
+	}
+	return all
+}
+
+// burrow is a throw-away namespace, a process that keeps it, and a netlink
+// socket in it.
+type burrow struct {
+	*box
+	conn *nl.Conn
+}
+
+func newBurrow(flags uint64, protocol int) (*burrow, error) {
+	l, err := newLine()
+	if err != nil {
+		return nil, err
+	}
+	p := &program{line: uintptr(l.theirs)}
+	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
+	p.setUp = append(p.setUp, dieWithParent())
+	p.setUp = append(p.setUp, p.sendSocket(protocol)...)
+	p.setUp = append(p.setUp, p.waitForGo())
+	b := &burrow{box: &box{line: l, prog: p}}
+	if b.pid, b.pidfd, err = p.clone(flags, -1); err != nil {
+		l.close()
+		return nil, err
+	}
+	l.handOver()
+	if b.conn, err = b.socket(); err != nil {
+		b.kill()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *burrow) kill() {
+	b.conn.Close()
+	b.box.kill()
+}
+
+// seccompFilters asks whether the kernel takes filters (SECCOMP_GET_ACTION_AVAIL,
+// seccomp(2), Linux 4.14).
+func seccompFilters() error {
+	action := uint32(unix.SECCOMP_RET_ERRNO)
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	return nil
+}
