@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/signal"
 	"runtime"
 	"syscall" //nolint:depguard // ForkLock is nowhere else
@@ -76,8 +77,36 @@ type program struct {
 	size  uintptr // of args, as far as it is used
 	reset []step  // resets signal handlers, for kernels that can't in clone3
 
+	// What ps(1) shows of the child: the bytes of title replace those at argv.
+	argv  unsafe.Pointer
+	title []byte
+
 	keep []any // what the steps' addresses point to
 }
+
+// name names the child in place of the runner, whose command line it has a
+// copy of. That is for the host's eyes: it tells of the host's paths and ports.
+// The kernel reads the memory at which the process's arguments were put
+// (/proc/PID/cmdline), which Go's os.Args point to.
+func (p *program) name(title string) {
+	first, last := os.Args[0], os.Args[len(os.Args)-1]
+	if first == "" || last == "" {
+		return
+	}
+	start := uintptr(unsafe.Pointer(unsafe.StringData(first)))
+	end := uintptr(unsafe.Pointer(unsafe.StringData(last))) + uintptr(len(last))
+	if end <= start || end-start > maxArguments {
+		return // they are not where the kernel put them
+	}
+	p.argv = unsafe.Pointer(unsafe.StringData(first))
+	p.title = make([]byte, end-start)
+	copy(p.title[:len(p.title)-1], title)
+	p.setUp = append(p.setUp, call("prctl PR_SET_NAME", unix.SYS_PRCTL, unix.PR_SET_NAME, p.str(title)))
+}
+
+// maxArguments is the most that the kernel takes (MAX_ARG_STRINGS is larger,
+// but a quarter of the stack's limit is less: execve(2)).
+const maxArguments = 6 << 20
 
 // sigset is the kernel's sigset_t: 64 signals, or 128 on MIPS.
 type sigset [4]uint32
@@ -247,6 +276,10 @@ func oldClone(flags, parentTID uintptr) (uintptr, unix.Errno) {
 //go:norace
 func runProgram(p *program) {
 	command := int32(len(p.setUp))
+	title := p.title
+	for i := range title {
+		*(*byte)(unsafe.Add(p.argv, i)) = title[i]
+	}
 	runChild(p, p.setUp, 0)
 	if len(p.command) == 0 {
 		exitChild(0)

@@ -20,6 +20,7 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
 func container(o *options, c *command, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
 
+	p.name("init")
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())

@@ -107,6 +107,7 @@ func execIn(o *execOptions) (status int, err error) {
 // command there.
 func joiner(c *command, target int, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
+	p.name("joiner")
 	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
 	p.setUp = append(p.setUp,
 		dieWithParent(),

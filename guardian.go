@@ -52,6 +52,7 @@ func newGuardian(container int, dirs []string, claim nat.Claim, c *nl.Conn) (*gu
 func (g *guardian) start(container, socket int, dirs []string) error {
 	batch := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
 	p := &program{line: uintptr(g.line.theirs)}
+	p.name("guardian")
 	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
 	p.setUp = append(p.setUp,
 		newSession(),
