@@ -123,8 +123,16 @@ func probe() []finding {
 	}
 	add(finding{Name: "forwarding", Needed: true, Config: "CONFIG_SYSCTL, /proc/sys writable", Lost: "no way out of the bridge"}, err)
 	add(finding{Name: "seccomp", Needed: true, Config: "CONFIG_SECCOMP_FILTER", Lost: "runs only with -privileged"}, seccompFilters())
-	for _, c := range cgroup.Controllers() {
-		add(finding{Name: c.Name, Config: c.Config, Lost: c.Flag + " is refused"}, c.Err)
+	for _, c := range []struct{ name, config, flag string }{
+		{"memory", "CONFIG_MEMCG", "-memory"},
+		{"cpu", "CONFIG_CFS_BANDWIDTH", "-cpus"},
+		{"pids", "CONFIG_CGROUP_PIDS", "-pids-limit"},
+	} {
+		where, err := cgroup.Where(c.name)
+		if err == nil {
+			c.config += ", " + where
+		}
+		add(finding{Name: "cgroup " + c.name, Config: c.config, Lost: c.flag + " is refused"}, err)
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/seccomp"
 )
 
@@ -108,6 +109,25 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
+// enter moves the child into a cgroup, by itself, which costs the kernel a
+// hundredth of what it costs when somebody else does it.
+func (p *program) enter(g *cgroup.Group) []step {
+	return p.enterBy(g.Entrances(true))
+}
+
+// enterBy writes "0", the writer itself, to files of cgroups.
+func (p *program) enterBy(files []string) []step {
+	var steps []step
+	for _, file := range files {
+		fd := p.lowestFD(0)
+		steps = append(steps,
+			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
+			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
+			call("close "+file, unix.SYS_CLOSE, fd))
+	}
+	return steps
+}
+
 // waitForGo waits until the parent says go on. The end of file means that the
 // parent is gone, or gives up, and the child goes too.
 func (p *program) waitForGo() step {
@@ -186,7 +206,7 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
-	text := "reset a signal's handler"
+	text := "do what clone3 would"
 	all := slices.Concat(p.setUp, p.command, p.after)
 	if r.step >= 0 && int(r.step) < len(all) {
 		text = all[r.step].text

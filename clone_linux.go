@@ -52,8 +52,8 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// resetStep is the number of program.reset's steps, which are in no list.
-const resetStep = -128
+// oldStep is the number of program.old's steps, which are in no list.
+const oldStep = -128
 
 const reportSize = unsafe.Sizeof(report{})
 
@@ -73,9 +73,9 @@ type program struct {
 	status  int32 // of a process that was waited for
 	pidfd   int32
 
-	args  cloneArgs
-	size  uintptr // of args, as far as it is used
-	reset []step  // resets signal handlers, for kernels that can't in clone3
+	args cloneArgs
+	size uintptr // of args, as far as it is used
+	old  []step  // what clone3 does and clone(2) can't, done by the child
 
 	// What ps(1) shows of the child: the bytes of title replace those at argv.
 	argv  unsafe.Pointer
@@ -159,8 +159,7 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 // starts from then on goes through a further one.
 //
 // cgroup is a descriptor of the cgroup v2 directory that the child starts in,
-// or -1 for the parent's own. Where the kernel can't do that (before 5.7), the
-// child starts in the parent's.
+// or -1 for the parent's own. Before Linux 5.7, it enters it by itself.
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	for i := range p.all {
 		p.all[i] = ^uint32(0)
@@ -176,7 +175,7 @@ func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error
 		p.args.cgroup = uint64(cgroup)
 		p.size = unsafe.Sizeof(p.args)
 	}
-	p.reset = resetSignals(p)
+	p.old = append(p.old, resetSignals(p)...)
 
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
@@ -246,7 +245,7 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 	}
 	if errno == 0 && pid == 0 {
 		if old {
-			runChild(p, p.reset, resetStep)
+			runChild(p, p.old, oldStep)
 		}
 		runProgram(p)
 	}

@@ -10,20 +10,26 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"container/cgroup"
 )
 
-// namespaces are what a container has of its own.
+// namespaces are what a container has of its own from its making. Its cgroup
+// namespace it makes when it is in its cgroup.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
-	unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+	unix.CLONE_NEWIPC | unix.CLONE_NEWNET
 
 // container is the steps of a container's first process and its command.
-func container(o *options, c *command, l *line) (*program, error) {
+func container(o *options, c *command, g *cgroup.Group, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
 
 	p.name("init")
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())
+	p.setUp = append(p.setUp, p.enter(g)...)
+	// The cgroup that it is in now is the root of what it sees of cgroups.
+	p.setUp = append(p.setUp, call("unshare the cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP))
 	p.setUp = append(p.setUp, p.sendSocket(unix.NETLINK_ROUTE)...)
 	tree, err := p.filesystem(o)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
@@ -49,7 +50,7 @@ func down() error {
 			return err
 		}
 	}
-	return nil
+	return cgroup.Sweep()
 }
 
 func (s *inventory) refuseTenants() error {

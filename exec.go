@@ -75,13 +75,18 @@ func execIn(o *execOptions) (status int, err error) {
 	}
 	signals := catchSignals()
 
+	group, err := cgroup.Of(target.pid)
+	if err != nil {
+		return 0, err
+	}
+	defer group.Close()
 	l, err := newLine()
 	if err != nil {
 		return 0, err
 	}
 	b := &box{line: l}
-	if b.prog, err = joiner(c, target.pidfd, l); err == nil {
-		b.pid, b.pidfd, err = b.prog.clone(0, -1)
+	if b.prog, err = joiner(c, target.pidfd, group, l); err == nil {
+		b.pid, b.pidfd, err = b.prog.clone(0, group.FD())
 	}
 	if err != nil {
 		l.close()
@@ -90,9 +95,6 @@ func execIn(o *execOptions) (status int, err error) {
 	l.handOver()
 	defer b.kill()
 
-	if err := cgroup.Join(target.pid, b.pid); err != nil {
-		return 0, err
-	}
 	term, err := b.letGo(c)
 	if err != nil {
 		return 0, err
@@ -105,7 +107,7 @@ func execIn(o *execOptions) (status int, err error) {
 
 // joiner is the steps of the process that joins a container, and of the
 // command there.
-func joiner(c *command, target int, l *line) (*program, error) {
+func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs)}
 	p.name("joiner")
 	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
@@ -114,10 +116,11 @@ func joiner(c *command, target int, l *line) (*program, error) {
 		newSession(),
 		// Before anybody in there could see this process.
 		undumpable(),
-		// The parent moves it to the container's cgroup first: that is what its
-		// command starts in.
-		p.waitForGo(),
-		call("setns", unix.SYS_SETNS, uintptr(target), namespaces),
+	)
+	p.old = p.enterBy(g.Entrances(false))
+	p.setUp = append(p.setUp, p.enter(g)...)
+	p.setUp = append(p.setUp,
+		call("setns", unix.SYS_SETNS, uintptr(target), namespaces|unix.CLONE_NEWCGROUP),
 		call("close the container's pidfd", unix.SYS_CLOSE, uintptr(target)),
 	)
 	if c.terminal {
@@ -128,6 +131,7 @@ func joiner(c *command, target int, l *line) (*program, error) {
 		return nil, err
 	}
 	p.setUp = append(p.setUp, bound...)
+	p.setUp = append(p.setUp, p.waitForGo())
 	return p, p.run(c)
 }
 

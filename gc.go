@@ -7,14 +7,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
 )
 
 // gc clears what killed runs left behind: leases and published ports of
-// containers that are gone. Their links and namespaces the kernel has cleared
-// with their last process.
+// containers that are gone, and their cgroups. Their links and namespaces the
+// kernel has cleared with their last process.
 func gc() error {
 	route, err := rtnl.Dial()
 	if err != nil {
@@ -29,7 +30,7 @@ func gc() error {
 	for {
 		err := sweepOnce(route, c)
 		if !errors.Is(err, unix.ERESTART) {
-			return err
+			return errors.Join(err, cgroup.Sweep())
 		}
 		// Somebody changed the ruleset between the look and the deed.
 	}

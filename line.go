@@ -68,10 +68,14 @@ func (l *line) hear() (message, error) {
 	oobn := 0
 	n, err := ignoringEINTR(func() (n int, err error) {
 		n, oobn, _, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if errors.Is(err, unix.ECONNRESET) {
+			// The child ended before it had read what we wrote. The kernel tells
+			// that first, and once; what it had sent is there still.
+			n, oobn, _, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		}
 		return n, err
 	})
-	// A child that is killed with a message of ours unread resets the line.
-	if err != nil && !errors.Is(err, unix.ECONNRESET) {
+	if err != nil {
 		return m, fmt.Errorf("hear from the child: %w", err)
 	}
 	if oobn > 0 {

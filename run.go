@@ -50,14 +50,12 @@ func run(o *options) (status int, err error) {
 		return 0, err
 	}
 
-	var group *cgroup.Group
 	name := vethName()
-	if o.limits.Any() {
-		if group, err = cgroup.New(name, o.limits); err != nil {
-			return 0, err
-		}
-		defer func() { err = errors.Join(err, group.Remove()) }()
+	group, err := cgroup.New(name, o.limits)
+	if err != nil {
+		return 0, err
 	}
+	defer func() { err = errors.Join(err, group.Remove()) }()
 	box, err := start(o, c, group)
 	if err != nil {
 		return 0, err
@@ -110,7 +108,11 @@ func run(o *options) (status int, err error) {
 	// While the command starts: what other runs may have left behind. If that
 	// can't be cleared now, the next run or "main gc" will.
 	_ = sweepOnce(route, guard.nat)
-	return box.wait(signals, term)
+	status, err = box.wait(signals, term)
+	if status == statusSignal+int(unix.SIGKILL) && group.OOMKilled() {
+		err = &statusError{status, errors.New("out of memory: the kernel killed a process of the container, which had used up its -memory")}
+	}
+	return status, err
 }
 
 // catchSignals takes the signals that are the command's business. One that was
@@ -141,7 +143,7 @@ func start(o *options, c *command, group *cgroup.Group) (*box, error) {
 		return nil, err
 	}
 	b := &box{line: l}
-	if b.prog, err = container(o, c, l); err == nil {
+	if b.prog, err = container(o, c, group, l); err == nil {
 		b.pid, b.pidfd, err = b.prog.clone(namespaces, group.FD())
 	}
 	if err != nil {
@@ -162,7 +164,8 @@ func (b *box) letGo(c *command) (*terminal, error) {
 			return nil, err
 		}
 	}
-	if err := b.line.release(); err != nil {
+	// EPIPE: it has ended. Why, it has said before.
+	if err := b.line.release(); err != nil && !errors.Is(err, unix.EPIPE) {
 		return nil, err
 	}
 	m, err := b.line.hear()
