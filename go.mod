@@ -3,6 +3,8 @@ module container
 go 1.26.0
 
 require (
+	// What differs, in words. For tests alone.
+	github.com/google/go-cmp v0.7.0
 	// The nf_tables expressions (meta, payload, lookup, nat, …) as typed values.
 	github.com/google/nftables v0.3.0
 	// Netlink sockets, message headers and attributes.
@@ -12,7 +14,6 @@ require (
 )
 
 require (
-	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/mdlayher/socket v0.6.0 // indirect
 	golang.org/x/net v0.53.0 // indirect
 	golang.org/x/sync v0.20.0 // indirect

@@ -55,6 +55,9 @@ func (g *guardian) start(container, socket int, dirs []string) error {
 	p.name("guardian")
 	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
 	p.setUp = append(p.setUp,
+		// It outlives the run by a while, and nobody who reads the command's
+		// output is to wait for it.
+		call("close the standard streams", unix.SYS_CLOSE_RANGE, 0, 2),
 		newSession(),
 		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
 		// If the runner was killed, the container dies with it (dieWithParent);

@@ -18,19 +18,14 @@ import (
 	"container/rtnl"
 )
 
-// The container's end of its veth, as the article names it. Its index can be
-// chosen, for nothing but lo is in a new network namespace, so it needs no
-// asking for.
-const (
-	insideName  = "veth1"
-	insideIndex = 2
-)
+// insideName is the container's end of its veth, as the article names it.
+const insideName = "veth1"
 
 // makeVeth makes the pair, the host's end, with that name, on the bridge and
 // the other in the network namespace of the process pid, and returns the
 // host's end.
 func makeVeth(c *nl.Conn, br rtnl.Link, name string, pid int, o *options) (rtnl.Link, error) {
-	peer := rtnl.VethPeer{Name: insideName, Index: insideIndex, PID: pid}
+	peer := rtnl.VethPeer{Name: insideName, PID: pid}
 	who := occupant{address: o.address, pid: pid, command: strings.Join(o.argv, " ")}
 	err := c.Do(
 		rtnl.Veth(name, br.Name, br.Index, 0, peer),
@@ -51,33 +46,69 @@ func vethName() string {
 	return "veth" + hex.EncodeToString(b[:])
 }
 
+// removeVeth deletes a pair by its host's end, if the kernel has not yet.
+func removeVeth(host rtnl.Link) error {
+	c, err := rtnl.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Do(rtnl.DeleteLink(host.Index, host.Name))
+}
+
 // configure gives the container's end its address and route, over a socket
-// of the container's network namespace.
-func configure(c *nl.Conn, o *options) error {
+// of the container's network namespace, and returns it.
+func configure(c *nl.Conn, o *options) (rtnl.Link, error) {
+	// Its index is 2, unless the kernel puts links of its own into every new
+	// namespace (tunl0, sit0; sysctl net.core.fb_tunnels_only_for_init_net).
+	l, err := rtnl.Get(c, rtnl.GetLink(insideName))
+	if err != nil {
+		return l, err
+	}
 	prefix := netip.PrefixFrom(o.address, o.gateway.Bits())
-	err := c.Do(
+	err = c.Do(
 		rtnl.Up(rtnl.LoopbackIndex, "lo"),
-		rtnl.Set(insideIndex, insideName, rtnl.ARPNotify),
-		rtnl.Address(insideIndex, insideName, prefix),
-		rtnl.Up(insideIndex, insideName),
+		rtnl.Set(l.Index, l.Name, rtnl.ARPNotify),
+		rtnl.Address(l.Index, l.Name, prefix),
+		rtnl.Up(l.Index, l.Name),
 		rtnl.DefaultRoute(o.gateway.Addr()),
 	)
 	if err != nil {
-		return fmt.Errorf("in the container's network namespace: %w", err)
+		return l, fmt.Errorf("in the container's network namespace: %w", err)
 	}
-	return nil
+	return l, nil
 }
 
-// awaitPort returns when the bridge forwards what comes from the container.
+// awaitPort returns when packets pass between the container and the host.
 //
-// The kernel notices that both ends of a veth are up in a work queue
-// (net/core/link_watch.c), and the bridge drops what comes by the port until
-// then: the announcement, and the command's first packet, which would be
-// sent again after a second. Since Linux 6.13 asking for the link has the
-// work done first (linkwatch_sync_dev); before, the notification is waited for.
-func awaitPort(c *nl.Conn, host rtnl.Link) error {
-	l, err := rtnl.Get(c, rtnl.GetLinkIndex(host.Index))
-	if err != nil || l.PortState == rtnl.Forwarding {
+// The kernel notices that a link has a carrier in a work queue
+// (net/core/link_watch.c). Until then the bridge drops what comes by the new
+// port: the announcement, and the command's first packet, which would be sent
+// again after a second. The bridge itself has a carrier only with a live port
+// (br_port_state_selection, net/bridge/br_stp.c); if this one is the first, what
+// the host sends by the bridge is dropped until its carrier is noticed too: the
+// answer to that packet. Since Linux 6.13 asking for a link has the work done
+// first (linkwatch_sync_dev); before, the notification is waited for.
+func awaitPort(c *nl.Conn, br, host rtnl.Link) error {
+	err := await(c, host.Index, func(l rtnl.Link) (bool, error) {
+		if l.Master == 0 {
+			return false, fmt.Errorf("link %s: it was taken off its bridge", host.Name)
+		}
+		return l.PortState == rtnl.Forwarding, nil
+	})
+	if err != nil {
+		return err
+	}
+	return await(c, br.Index, func(l rtnl.Link) (bool, error) { return l.IsRunning(), nil })
+}
+
+// await returns when a link is ready.
+func await(c *nl.Conn, index uint32, ready func(rtnl.Link) (bool, error)) error {
+	l, err := rtnl.Get(c, rtnl.GetLinkIndex(index))
+	if err != nil {
+		return err
+	}
+	if ok, err := ready(l); ok || err != nil {
 		return err
 	}
 	w, err := rtnl.Watch()
@@ -86,24 +117,12 @@ func awaitPort(c *nl.Conn, host rtnl.Link) error {
 	}
 	defer w.Close()
 	// What happened before the watch began is not told, so ask once more.
-	l, err = rtnl.Get(c, rtnl.GetLinkIndex(host.Index))
-	for err == nil && l.PortState != rtnl.Forwarding {
-		if l.Master == 0 {
-			return fmt.Errorf("link %s: it was taken off its bridge", host.Name)
+	for l, err = rtnl.Get(c, rtnl.GetLinkIndex(index)); err == nil; l, err = w.Next(index) {
+		if ok, err := ready(l); ok || err != nil {
+			return err
 		}
-		l, err = w.Next(host.Index)
 	}
 	return err
-}
-
-// announce tells the neighbours who has the address now: to one of them it may
-// have been somebody else's a moment ago.
-func announce(c *nl.Conn) error {
-	l, err := rtnl.Get(c, rtnl.GetLinkIndex(insideIndex))
-	if err != nil {
-		return err
-	}
-	return c.Do(rtnl.Announce(insideIndex, insideName, l.MAC))
 }
 
 // occupant is what the alias of a host's veth says of the container behind

@@ -67,6 +67,9 @@ func run(o *options) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// The kernel takes it away in its own time; until then it would keep the
+	// bridge from being idle.
+	failed.add(func() { _ = removeVeth(host) })
 	guard, err := claim(route, br, box.pidfd, group.Dirs(), nat.Claim{
 		Bridge:  br.Name,
 		Network: o.gateway.Masked(),
@@ -88,13 +91,15 @@ func run(o *options) (status int, err error) {
 		return 0, err
 	}
 	defer inside.Close()
-	if err := configure(inside, o); err != nil {
+	veth, err := configure(inside, o)
+	if err != nil {
 		return 0, err
 	}
-	if err := awaitPort(route, host); err != nil {
+	if err := awaitPort(route, br, host); err != nil {
 		return 0, err
 	}
-	if err := announce(inside); err != nil {
+	// To a neighbour the address may have been somebody else's a moment ago.
+	if err := inside.Do(rtnl.Announce(veth.Index, veth.Name, veth.MAC)); err != nil {
 		return 0, err
 	}
 
@@ -163,6 +168,7 @@ func (b *box) letGo(c *command) (*terminal, error) {
 		if master, err = b.receiveFD("terminal"); err != nil {
 			return nil, err
 		}
+		copyWindowSize(master) // the command may ask for it at once
 	}
 	// EPIPE: it has ended. Why, it has said before.
 	if err := b.line.release(); err != nil && !errors.Is(err, unix.EPIPE) {

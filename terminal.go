@@ -63,7 +63,7 @@ type terminal struct {
 }
 
 // joinTerminal passes bytes between the caller's standard streams and the
-// master end, and gives the pty the caller's window size.
+// master end.
 func joinTerminal(master int) (*terminal, error) {
 	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
@@ -72,7 +72,6 @@ func joinTerminal(master int) (*terminal, error) {
 		}
 		t.saved = saved
 	}
-	t.resize()
 	go func() {
 		// The end of the caller's input is not the end of the session; as on
 		// any terminal that takes Ctrl-D.
@@ -100,12 +99,14 @@ func raw(s unix.Termios) *unix.Termios {
 
 // resize gives the pty the size of the caller's window; the kernel tells the
 // foreground processes (SIGWINCH).
-func (t *terminal) resize() {
+func (t *terminal) resize() { copyWindowSize(int(t.master.Fd())) }
+
+func copyWindowSize(master int) {
 	size, err := unix.IoctlGetWinsize(unix.Stdout, unix.TIOCGWINSZ)
 	if err != nil {
 		return // no window there
 	}
-	_ = unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, size)
+	_ = unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, size)
 }
 
 // leave gives the caller's terminal its settings back when all output is out.

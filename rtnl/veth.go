@@ -18,10 +18,9 @@ const vethInfoPeer = 1
 
 // VethPeer is the container's end of a pair.
 type VethPeer struct {
-	Name  string
-	Index uint32           // a wish: veth_newlink grants it only where the host's end has one too
-	MAC   net.HardwareAddr // the kernel chooses when nil
-	PID   int              // a process whose network namespace it is made in
+	Name string
+	MAC  net.HardwareAddr // the kernel chooses when nil
+	PID  int              // a process whose network namespace it is made in
 }
 
 // Veth makes a pair of veths: one here, up and a port of the bridge, the
@@ -62,7 +61,7 @@ func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Requ
 }
 
 func (p VethPeer) marshal(mtu uint32) []byte {
-	return body(ifinfomsg(p.Index, 0), func(ae *netlink.AttributeEncoder) {
+	return body(ifinfomsg(0, 0), func(ae *netlink.AttributeEncoder) {
 		ae.String(unix.IFLA_IFNAME, p.Name)
 		if mtu != 0 {
 			ae.Uint32(unix.IFLA_MTU, mtu)
@@ -77,9 +76,6 @@ func (p VethPeer) marshal(mtu uint32) []byte {
 // words is the peer in ip(8)'s words.
 func (p VethPeer) words(mtu uint32) string {
 	s := "name " + p.Name
-	if p.Index != 0 {
-		s += fmt.Sprint(" index ", p.Index)
-	}
 	if p.MAC != nil {
 		s += " address " + p.MAC.String()
 	}

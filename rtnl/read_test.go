@@ -1,0 +1,299 @@
+//go:build linux
+
+package rtnl_test
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"container/nl"
+	"container/rtnl"
+)
+
+// ipLink is what ip -d -j link tells of a link.
+type ipLink struct {
+	Index   uint32 `json:"ifindex"`
+	Name    string `json:"ifname"`
+	Alias   string `json:"ifalias"`
+	Flags   []string
+	Address string
+	MTU     uint32
+	Master  string
+	Info    struct {
+		Kind string `json:"info_kind"`
+		Port struct {
+			State string
+		} `json:"info_slave_data"`
+	} `json:"linkinfo"`
+}
+
+// listed is every link as ip(8) tells it and as package rtnl should.
+func (ns netns) listed(t *testing.T) []rtnl.Link {
+	t.Helper()
+	var links []ipLink
+	if err := json.Unmarshal(ns.sh(t, "ip -d -j link show"), &links); err != nil {
+		t.Fatal(err)
+	}
+	index := make(map[string]uint32)
+	for _, l := range links {
+		index[l.Name] = l.Index
+	}
+	var all []rtnl.Link
+	for _, l := range links {
+		mac, err := net.ParseMAC(l.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var flags uint32
+		if slices.Contains(l.Flags, "UP") {
+			flags = unix.IFF_UP
+		}
+		states := []string{"", "listening", "learning", "forwarding", "blocking"} // BR_STATE_…
+		all = append(all, rtnl.Link{
+			Index: l.Index, Flags: flags, Name: l.Name, Alias: l.Alias, Kind: l.Info.Kind, MAC: mac, MTU: l.MTU,
+			Master: index[l.Master], PortState: uint8(max(0, slices.Index(states, l.Info.Port.State))),
+		})
+	}
+	return all
+}
+
+// forwarding is BR_STATE_FORWARDING, looked up by hand.
+const forwarding = 3
+
+// upAlone keeps one flag of a link's: others change a little after IFF_UP.
+func upAlone(l rtnl.Link) rtnl.Link {
+	l.Flags &= unix.IFF_UP
+	return l
+}
+
+// TestRead compares what List and Get tell with what ip(8) does.
+func TestRead(t *testing.T) {
+	w := newWorld(t, aBridge)
+	w.do(t,
+		rtnl.Veth("veth1", "br0", w.index(t, "br0"), 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}),
+		rtnl.Port("veth1", true, nasty),
+	)
+	w.peer.do(t, rtnl.Up(w.peer.index(t, "eth0"), "eth0"))
+	if l := w.peer.link(t, "eth0"); !l.IsUp() {
+		t.Fatalf("eth0 is not up: %+v", l) // and what is awaited would never come
+	}
+	w.await(t, "veth1", func(l rtnl.Link) bool { return l.PortState == forwarding })
+
+	for name, ns := range map[string]netns{"host": w.netns, "container": w.peer} {
+		c := ns.dial(t)
+		want := ns.listed(t)
+		got, err := rtnl.List(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			got[i] = upAlone(got[i])
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: List (-ip +List):\n%s", name, diff)
+		}
+		for _, l := range want {
+			for _, r := range []nl.Request{rtnl.GetLink(l.Name), rtnl.GetLinkIndex(l.Index)} {
+				got, err := rtnl.Get(c, r)
+				if err != nil {
+					t.Error(err)
+				}
+				if diff := gocmp.Diff(l, upAlone(got)); diff != "" {
+					t.Errorf("%s: %s (-ip +Get):\n%s", name, r.What, diff)
+				}
+			}
+		}
+	}
+	if l := w.link(t, "veth1"); !l.IsUp() || l.PortState != rtnl.Forwarding {
+		t.Errorf("veth1 is not up and forwarding: %+v", l)
+	}
+	if l, err := rtnl.Get(w.peer.dial(t), rtnl.GetLinkIndex(rtnl.LoopbackIndex)); err != nil || l.IsUp() {
+		t.Errorf("lo of a new namespace is up: %+v, %v", l, err)
+	}
+}
+
+func TestReadNoLink(t *testing.T) {
+	c := newNetns(t).dial(t)
+	for _, r := range []nl.Request{rtnl.GetLink("nonesuch"), rtnl.GetLinkIndex(0x7ffffff0)} {
+		if _, err := rtnl.Get(c, r); !errors.Is(err, rtnl.ErrNoLink) {
+			t.Errorf("%s: got the error %v, want ErrNoLink", r.What, err)
+		}
+	}
+}
+
+// TestReadAddresses compares what Addresses tells with what ip(8) does.
+func TestReadAddresses(t *testing.T) {
+	w := newWorld(t, aBridge+"ip addr add 172.16.0.100/24 dev br0; ip addr add 172.16.0.101/24 dev br0;"+
+		" ip addr add 10.0.0.1 peer 10.0.0.2/32 dev br0; ip addr add 10.0.0.4/31 dev br0;"+
+		" ip addr add fd00::1/64 dev br0 nodad; ip link set dev lo up")
+	var listed []struct {
+		Index uint32 `json:"ifindex"`
+		Addrs []struct {
+			Local netip.Addr
+			Bits  int `json:"prefixlen"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal(w.sh(t, "ip -j -4 addr show"), &listed); err != nil {
+		t.Fatal(err)
+	}
+	var want []rtnl.LinkAddress
+	for _, l := range listed {
+		for _, a := range l.Addrs {
+			want = append(want, rtnl.LinkAddress{Index: l.Index, Prefix: netip.PrefixFrom(a.Local, a.Bits)})
+		}
+	}
+	got, err := rtnl.Addresses(w.dial(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byText := func(a, b rtnl.LinkAddress) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Prefix.String(), b.Prefix.String()))
+	}
+	slices.SortFunc(want, byText)
+	slices.SortFunc(got, byText)
+	same := gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	if diff := gocmp.Diff(want, got, same); diff != "" {
+		t.Errorf("(-ip +Addresses):\n%s", diff)
+	}
+	if len(got) != 5 {
+		t.Errorf("got %d addresses, want those of lo and four", len(got))
+	}
+}
+
+// await waits until a link is as it should be.
+func (ns netns) await(t *testing.T, name string, done func(rtnl.Link) bool) {
+	t.Helper()
+	if err := ns.within(func() error {
+		w, err := rtnl.Watch()
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		c, err := rtnl.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		l, err := rtnl.Get(c, rtnl.GetLink(name))
+		for err == nil && !done(l) {
+			l, err = w.Next(l.Index)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watch opens a Watcher in a namespace.
+func (ns netns) watch(t *testing.T) *rtnl.Watcher {
+	t.Helper()
+	var w *rtnl.Watcher
+	if err := ns.within(func() (err error) {
+		w, err = rtnl.Watch()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+// A watcher tells of one link, in order, and passes over what others do and
+// what the bridge has to say.
+func TestWatch(t *testing.T) {
+	w := newWorld(t, aPort+"ip link set dev veth1 up") // of a link that is down the alias isn't told
+	veth1 := w.index(t, "veth1")
+	watcher := w.watch(t)
+
+	w.do(t, rtnl.SetAlias("br0", "another link"), rtnl.SetAlias("veth1", "first"))
+	w.sh(t, "ip link set dev veth1 nomaster") // deleted, in the bridge's words
+	w.do(t, rtnl.SetAlias("veth1", "second"), rtnl.DeleteLink(veth1, "veth1"))
+
+	seen := make(map[string]bool)
+	for {
+		l, err := watcher.Next(veth1)
+		if errors.Is(err, rtnl.ErrNoLink) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Index != veth1 || l.Name != "veth1" || l.Kind != "veth" {
+			t.Errorf("told of another link: %+v", l)
+		}
+		seen[l.Alias] = true
+		if l.Alias == "second" && l.Master != 0 {
+			t.Errorf("a port yet when it has left: %+v", l)
+		}
+	}
+	if !seen["first"] || !seen["second"] {
+		t.Errorf("heard of a deletion before all changes: saw the aliases %v", seen)
+	}
+}
+
+// Announce has the kernel send a gratuitous ARP request, once ARPNotify is on:
+// for the sender's own address, from its hardware address.
+func TestAnnounce(t *testing.T) {
+	w := newWorld(t, aPair+"ip addr add 172.16.0.30/24 dev veth1")
+	// The far end first: to bring up the second end makes the carrier, and its
+	// own queue is ready when that returns.
+	w.do(t, rtnl.Up(w.index(t, "veth2"), "veth2"))
+	fd := w.arpSocket(t, "veth2")
+	veth1 := w.index(t, "veth1")
+	silent := net.HardwareAddr{0x02, 0x00, 0x5e, 0x00, 0x00, 0xff}
+	w.do(t,
+		rtnl.Up(veth1, "veth1"),
+		rtnl.Announce(veth1, "veth1", silent),
+		rtnl.Set(veth1, "veth1", rtnl.ARPNotify),
+		rtnl.Announce(veth1, "veth1", mac1),
+	)
+
+	frame := make([]byte, 1500)
+	n, err := unix.Read(fd, frame)
+	if err != nil {
+		t.Fatalf("no ARP frame: %v", err)
+	}
+	want := raw(
+		"00 01", "08 00", "06 04", "00 01", // Ethernet, IPv4, addresses of 6 and 4 bytes, a request
+		"02 00 5e 00 00 01", "ac 10 00 1e", // the sender
+		"00 00 00 00 00 00", "ac 10 00 1e", // whom it asks for
+	)
+	frame = frame[:n]
+	copy(frame[18:24], make([]byte, 6)) // of no meaning: some kernels put the sender's there
+	if diff := gocmp.Diff(dump(want), dump(frame)); diff != "" {
+		t.Errorf("the ARP frame (-want +got):\n%s", diff)
+	}
+}
+
+// arpSocket opens a packet socket that receives the ARP frames of a link.
+func (ns netns) arpSocket(t *testing.T, name string) int {
+	t.Helper()
+	arp := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ARP)) // htons(3)
+	fd := -1
+	if err := ns.within(func() (err error) {
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	// Not for measuring: it makes a frame that never comes a failure, where it
+	// would be a test that hangs.
+	err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30})
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: arp, Ifindex: int(ns.index(t, name))})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
