@@ -80,8 +80,18 @@ type command struct {
 // that waits for it.
 func (p *program) run(c *command) error {
 	add := func(s ...step) { p.command = append(p.command, s...) }
+	own, err := ownCaps()
+	if err != nil {
+		return err
+	}
 
-	add(newSession())
+	// Next comes the fork, and from then on processes in the container see
+	// this one, the new one, or both. They find in neither what they could
+	// take: no more capabilities than the steps below ask for, and nothing to
+	// trace until the command has been executed.
+	p.setUp = append(p.setUp, undumpable(), p.setCaps((c.caps|forSteps)&own))
+
+	add(newSession(), call("umask", unix.SYS_UMASK, 0o022))
 	if c.terminal {
 		add(p.useTerminal(c.user)...)
 	}
@@ -97,9 +107,13 @@ func (p *program) run(c *command) error {
 	// ENOSYS without CONFIG_KEYS; EDQUOT when root has made too many.
 	add(call("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).passing(unix.ENOSYS, unix.EDQUOT, unix.EPERM))
 	add(p.become(c.user)...)
-	if c.user.uid == 0 {
-		add(p.setCaps(c.caps))
+	// The change of user has taken them from anyone but root; what the caller
+	// had as inheritable it has not.
+	caps := c.caps
+	if c.user.uid != 0 {
+		caps = noCaps
 	}
+	add(p.setCaps(caps))
 	// Again, for a change of user takes it back.
 	add(dieWithParent())
 	if c.confined {
@@ -115,19 +129,21 @@ func (p *program) run(c *command) error {
 	}
 
 	// The process that waits holds nothing open, for a reader of the command's
-	// output waits for the last one who has it; and has little that would be
-	// worth taking.
+	// output waits for the last one who has it.
 	p.after = append(p.after,
 		call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))),
-		undumpable(),
 		// What it takes to pass signals on to another user's process.
-		p.setCaps(1<<unix.CAP_KILL),
+		p.setCaps(1<<unix.CAP_KILL&own),
 	)
 	if c.confined {
 		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
 	}
 	return nil
 }
+
+// forSteps is what the steps between the fork and the command's execve take:
+// the terminal's chown, chdir, the change of user, and passing signals on.
+const forSteps = capabilities(1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL)
 
 // defaultPath is where commands are looked for, as Docker has it.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -97,10 +97,20 @@ func (p *program) filesystem(o *options) ([]step, error) {
 	}
 	steps = append(steps, files...)
 	for i, v := range o.volumes {
+		if o.makes(v) {
+			// Again: what another volume, or the fresh /dev, has come to lie on.
+			steps = append(steps, p.mountPoint(v)...)
+		}
 		steps = append(steps, p.attach(v, p.lowestFD(i))...)
 	}
-	return append(steps, call("umask", unix.SYS_UMASK, 0o022)), nil
+	if o.hasRoot() {
+		steps = append(steps, p.mkdir(o.workdir)...)
+	}
+	return steps, nil
 }
+
+// makes tells whether a volume's target is made if it is missing.
+func (o *options) makes(v volume) bool { return o.hasRoot() || strings.HasPrefix(v.target, "/dev/") }
 
 // changeRoot makes a directory the root of the mount namespace and lets go of
 // what was the root.
@@ -129,17 +139,23 @@ func (p *program) mountPoints(o *options) []step {
 		steps = append(steps, p.touch(f))
 	}
 	for _, v := range o.volumes {
-		if v.dir {
-			steps = append(steps, p.mkdir(v.target)...)
-		} else {
-			steps = append(steps, p.mkdir(path.Dir(v.target))...)
-			steps = append(steps, p.touch(v.target))
+		if !strings.HasPrefix(v.target, "/dev/") {
+			steps = append(steps, p.mountPoint(v)...)
 		}
 	}
-	if o.workdir != "" {
+	if o.readOnly {
+		// Later, where the others are made, it can't be.
 		steps = append(steps, p.mkdir(o.workdir)...)
 	}
 	return steps
+}
+
+// mountPoint makes what a volume is mounted on.
+func (p *program) mountPoint(v volume) []step {
+	if v.dir {
+		return p.mkdir(v.target)
+	}
+	return append(p.mkdir(path.Dir(v.target)), p.touch(v.target))
 }
 
 // mountAttr is struct mount_attr (linux/mount.h).

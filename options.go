@@ -49,7 +49,7 @@ type processOptions struct {
 }
 
 // hasRoot tells whether the container has a tree of its own.
-func (o *options) hasRoot() bool { return o.rootfs != "" && o.rootfs != "/" }
+func (o *options) hasRoot() bool { return o.rootfs != "" && path.Clean(o.rootfs) != "/" }
 
 // flags declares the flags of a run, which set o.
 func flags(o *options) *flag.FlagSet {

@@ -23,9 +23,6 @@ func run(o *options) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// Signals wait here until there is a command to pass them to.
-	signals := catchSignals()
-
 	ports, err := reserve(o.ports, o.gateway.Addr())
 	if err != nil {
 		return 0, err
@@ -62,8 +59,14 @@ func run(o *options) (status int, err error) {
 	}
 	// When its last process is gone, so are its namespaces and the veth.
 	defer box.kill()
+	// From here on signals wait until there is a command to pass them to. (The
+	// runtime starts threads for this, while the container mounts.)
+	signals := catchSignals()
 
 	host, err := makeVeth(route, br, name, box.pid, o)
+	if errors.Is(err, unix.ESRCH) {
+		err = box.lastWord(err)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -207,6 +210,21 @@ func (b *box) receiveFD(what string) (int, error) {
 		return -1, fmt.Errorf("the container's first process ended before it sent its %s", what)
 	}
 	return m.fd, nil
+}
+
+// lastWord is what the first process said of its end, when something has failed
+// because it is gone; or that something, if it said nothing.
+func (b *box) lastWord(err error) error {
+	for {
+		m, herr := b.line.hear()
+		if herr != nil || m.end {
+			return err
+		}
+		closeFD(m.fd)
+		if m.report != nil {
+			return fmt.Errorf("in the container: %w", b.prog.failed(*m.report))
+		}
+	}
 }
 
 // failure is the error for the report of the container's first process or of

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,11 +19,19 @@ func plan(o *options) (*command, error) {
 		return nil, err
 	}
 	defer root.Close()
+	if o.hasRoot() && !path.IsAbs(o.rootfs) {
+		// From / on, for what is mounted on "." does not show at "." (changeRoot).
+		cwd, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("the working directory: %w", err)
+		}
+		o.rootfs = cwd + "/" + o.rootfs
+	}
 	for i := range o.volumes {
 		if err := o.volumes[i].look(); err != nil {
 			return nil, err
 		}
-		if !o.hasRoot() {
+		if !o.makes(o.volumes[i]) {
 			if _, err := os.Stat(o.volumes[i].target); err != nil {
 				return nil, fmt.Errorf("-v %s: the host's own tree has no %s to mount it on", o.volumes[i].source, o.volumes[i].target)
 			}
