@@ -154,14 +154,12 @@ func newBurrow(flags uint64, protocol int) (*burrow, error) {
 	p.setUp = append(p.setUp, dieWithParent())
 	p.setUp = append(p.setUp, p.sendSocket(protocol)...)
 	p.setUp = append(p.setUp, p.waitForGo())
-	b := &burrow{box: &box{line: l, prog: p}}
-	if b.pid, b.pidfd, err = p.clone(flags, -1); err != nil {
-		l.close()
+	b := &burrow{}
+	if b.box, err = start(p, flags, new(cgroup.Group), l); err != nil {
 		return nil, err
 	}
-	l.handOver()
 	if b.conn, err = b.socket(); err != nil {
-		b.kill()
+		b.box.kill()
 		return nil, err
 	}
 	return b, nil

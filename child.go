@@ -109,17 +109,13 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
-// enter moves the child into a cgroup, by itself, which costs the kernel a
-// hundredth of what it costs when somebody else does it.
+// enter moves the child into its cgroup, but for version 2's, in which clone3
+// has put it. It writes "0", itself, which costs the kernel a hundredth of what
+// it costs when somebody else moves it.
 func (p *program) enter(g *cgroup.Group) []step {
-	return p.enterBy(g.Entrances(true))
-}
-
-// enterBy writes "0", the writer itself, to files of cgroups.
-func (p *program) enterBy(files []string) []step {
 	var steps []step
-	for _, file := range files {
-		fd := p.lowestFD(0)
+	fd := p.lowestFD(0)
+	for _, file := range g.Entrances(true) {
 		steps = append(steps,
 			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
 			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
@@ -206,7 +202,7 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
-	text := "do what clone3 would"
+	text := "reset a signal's handler"
 	all := slices.Concat(p.setUp, p.command, p.after)
 	if r.step >= 0 && int(r.step) < len(all) {
 		text = all[r.step].text

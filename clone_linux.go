@@ -52,8 +52,8 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// oldStep is the number of program.old's steps, which are in no list.
-const oldStep = -128
+// resetStep is the number of program.reset's steps, which are in no list.
+const resetStep = -128
 
 const reportSize = unsafe.Sizeof(report{})
 
@@ -73,9 +73,10 @@ type program struct {
 	status  int32 // of a process that was waited for
 	pidfd   int32
 
-	args cloneArgs
-	size uintptr // of args, as far as it is used
-	old  []step  // what clone3 does and clone(2) can't, done by the child
+	args  cloneArgs
+	size  uintptr // of args, as far as it is used
+	reset []step  // resets signal handlers, which clone(2) can't
+	plain bool    // it was clone(2) that made the child
 
 	// What ps(1) shows of the child: the bytes of title replace those at argv.
 	argv  unsafe.Pointer
@@ -159,7 +160,8 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 // starts from then on goes through a further one.
 //
 // cgroup is a descriptor of the cgroup v2 directory that the child starts in,
-// or -1 for the parent's own. Before Linux 5.7, it enters it by itself.
+// or -1 for the parent's own. Where clone(2) has to do (p.plain), it starts in
+// the parent's.
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	for i := range p.all {
 		p.all[i] = ^uint32(0)
@@ -175,7 +177,7 @@ func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error
 		p.args.cgroup = uint64(cgroup)
 		p.size = unsafe.Sizeof(p.args)
 	}
-	p.old = append(p.old, resetSignals(p)...)
+	p.reset = resetSignals(p)
 
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
@@ -235,17 +237,16 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 
 	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE3,
 		uintptr(unsafe.Pointer(&p.args)), p.size, 0, 0, 0, 0)
-	old := false
 	// ENOSYS before 5.3, EINVAL before 5.5, E2BIG before 5.7 for a cgroup, EPERM
 	// from a seccomp filter that does not know clone3. clone(2) gives the true answer.
 	if errno == unix.ENOSYS || errno == unix.EINVAL || errno == unix.EPERM || errno == unix.E2BIG {
-		old = true
+		p.plain = true
 		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(unix.SIGCHLD)
 		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
 	}
 	if errno == 0 && pid == 0 {
-		if old {
-			runChild(p, p.old, oldStep)
+		if p.plain {
+			runChild(p, p.reset, resetStep)
 		}
 		runProgram(p)
 	}

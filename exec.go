@@ -84,15 +84,15 @@ func execIn(o *execOptions) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	b := &box{line: l}
-	if b.prog, err = joiner(c, target.pidfd, group, l); err == nil {
-		b.pid, b.pidfd, err = b.prog.clone(0, group.FD())
-	}
+	p, err := joiner(c, target.pidfd, group, l)
 	if err != nil {
 		l.close()
 		return 0, err
 	}
-	l.handOver()
+	b, err := start(p, 0, group, l)
+	if err != nil {
+		return 0, err
+	}
 	defer b.kill()
 
 	term, err := b.letGo(c)
@@ -117,7 +117,6 @@ func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) 
 		// Before anybody in there could see this process.
 		undumpable(),
 	)
-	p.old = p.enterBy(g.Entrances(false))
 	p.setUp = append(p.setUp, p.enter(g)...)
 	p.setUp = append(p.setUp,
 		call("setns", unix.SYS_SETNS, uintptr(target), namespaces|unix.CLONE_NEWCGROUP),

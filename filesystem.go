@@ -17,7 +17,9 @@ import (
 type volume struct {
 	source, target string
 	readOnly       bool
-	dir            bool // source is a directory
+	dir            bool    // source is a directory
+	device         bool    // source is a device's node
+	flags          uintptr // of the mount that it is on (MS_NOSUID, …)
 }
 
 // parseVolume reads SRC:DST[:ro].
@@ -39,8 +41,25 @@ func (v *volume) look() error {
 	if err := unix.Stat(v.source, &st); err != nil {
 		return fmt.Errorf("-v %s: %w", v.source, err)
 	}
-	v.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	return nil
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		v.dir = true
+	case unix.S_IFCHR, unix.S_IFBLK:
+		v.device = true
+	}
+	var err error
+	v.flags, err = mountFlags(v.source)
+	return err
+}
+
+// mountFlags is what the mount that a path is on takes from its files. A
+// remount takes it too, or gives it back.
+func mountFlags(name string) (uintptr, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(name, &st); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: name, Err: err}
+	}
+	return uintptr(st.Flags) & (noNothing | unix.MS_RDONLY), nil // ST_… are the same numbers
 }
 
 // mkdir makes a directory with those above it. What can't be made is missed by
@@ -82,27 +101,29 @@ func (p *program) filesystem(o *options) ([]step, error) {
 		steps = append(steps, p.changeRoot(o.rootfs)...)
 		steps = append(steps, p.mountPoints(o)...)
 	}
-	if o.readOnly {
-		steps = append(steps, p.makeReadOnly()...)
+	tree, err := p.restrict(o)
+	if err != nil {
+		return nil, err
 	}
+	steps = append(steps, tree...)
 	steps = append(steps, p.proc(o.privileged)...)
 	steps = append(steps, p.sys(o.privileged)...)
-	steps = append(steps, p.dev()...)
+	steps = append(steps, p.dev(o.privileged)...)
 	if !o.privileged {
 		steps = append(steps, p.hide()...)
+	}
+	for i, v := range o.volumes {
+		if o.makes(v) {
+			// Again: what another volume, or the fresh /dev, has come to lie on.
+			steps = append(steps, p.mountPoint(v)...)
+		}
+		steps = append(steps, p.attach(v, p.lowestFD(i), o.privileged)...)
 	}
 	files, err := p.names(o)
 	if err != nil {
 		return nil, err
 	}
 	steps = append(steps, files...)
-	for i, v := range o.volumes {
-		if o.makes(v) {
-			// Again: what another volume, or the fresh /dev, has come to lie on.
-			steps = append(steps, p.mountPoint(v)...)
-		}
-		steps = append(steps, p.attach(v, p.lowestFD(i))...)
-	}
 	if o.hasRoot() {
 		steps = append(steps, p.mkdir(o.workdir)...)
 	}
@@ -169,26 +190,59 @@ func (p *program) setAttr(text string, fd uintptr, name string, flags uintptr, a
 		uintptr(unsafe.Pointer(a)), unsafe.Sizeof(attr)).passing(unix.ENOSYS)
 }
 
-// makeReadOnly makes everything that is mounted read-only, or before Linux 5.12
-// the root's own mount.
-func (p *program) makeReadOnly() []step {
-	return []step{
-		p.setAttr("make mounts read-only", atFDCWD(), "/", 0, mountAttr{set: unix.MOUNT_ATTR_RDONLY}),
-		p.mount("make / read-only", "", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""),
+// restrict takes from everything that is mounted, or before Linux 5.12 from the
+// root's own mount, what the container must not do there: write, with
+// -read-only, and open devices. It may make their nodes (CAP_MKNOD), and may
+// find some, but those that it can use are in its /dev.
+func (p *program) restrict(o *options) ([]step, error) {
+	dir := "/"
+	if o.hasRoot() {
+		dir = o.rootfs
 	}
+	flags, err := mountFlags(dir)
+	if err != nil {
+		return nil, err
+	}
+	var take uintptr
+	if !o.privileged {
+		take |= unix.MS_NODEV
+	}
+	if o.readOnly {
+		take |= unix.MS_RDONLY
+	}
+	if take == 0 {
+		return nil, nil
+	}
+	return []step{
+		p.setAttr("restrict mounts", atFDCWD(), "/", 0, mountAttr{set: uint64(take)}), // MOUNT_ATTR_… are the same numbers
+		p.remount("/", flags|take),
+	}, nil
+}
+
+// remount sets the flags of a mount alone, those of what is mounted below it
+// left as they are.
+func (p *program) remount(name string, flags uintptr) step {
+	return p.mount("remount "+name, "", name, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
 }
 
 // attach mounts a volume that was opened as fd. A symbolic link in the target
 // leads nowhere but to another place in the container's tree.
-func (p *program) attach(v volume, fd uintptr) []step {
+func (p *program) attach(v volume, fd uintptr, privileged bool) []step {
 	var steps []step
+	var take uintptr
 	if v.readOnly {
-		steps = append(steps, p.setAttr("make the volume "+v.source+" read-only", fd, "", unix.AT_EMPTY_PATH, mountAttr{set: unix.MOUNT_ATTR_RDONLY}))
+		take |= unix.MS_RDONLY
+	}
+	if !privileged && !v.device {
+		take |= unix.MS_NODEV
+	}
+	if take != 0 {
+		steps = append(steps, p.setAttr("restrict the volume "+v.source, fd, "", unix.AT_EMPTY_PATH, mountAttr{set: uint64(take)}))
 	}
 	steps = append(steps, call(fmt.Sprintf("mount volume %s on %s", v.source, v.target), unix.SYS_MOVE_MOUNT,
 		fd, p.str(""), atFDCWD(), p.str(v.target), moveEmptySource|moveFollowLinks))
-	if v.readOnly {
-		steps = append(steps, p.mount("make "+v.target+" read-only", "", v.target, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	if take != 0 {
+		steps = append(steps, p.remount(v.target, v.flags|take))
 	}
 	return append(steps, call("close the volume", unix.SYS_CLOSE, fd))
 }
@@ -225,7 +279,7 @@ func (p *program) proc(privileged bool) []step {
 		}
 		steps = append(steps,
 			p.mount("bind "+name+" to itself", name, name, "", unix.MS_BIND, ""),
-			p.mount("make "+name+" read-only", "", name, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|noNothing, ""))
+			p.remount(name, unix.MS_RDONLY|noNothing))
 	}
 	return steps
 }
@@ -253,12 +307,20 @@ var devices = []struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
-// dev mounts a /dev with nothing of the host's in it.
-func (p *program) dev() []step {
+// dev mounts a /dev with nothing of the host's in it. Each node is a mount of
+// its own, so that the others can be of no use: those that the container makes.
+func (p *program) dev(privileged bool) []step {
 	steps := []step{p.mount("mount tmpfs on /dev", "tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k")}
 	for _, d := range devices {
-		steps = append(steps, call("mknod /dev/"+d.name, unix.SYS_MKNODAT, atFDCWD(), p.str("/dev/"+d.name),
+		name := "/dev/" + d.name
+		steps = append(steps, call("mknod "+name, unix.SYS_MKNODAT, atFDCWD(), p.str(name),
 			unix.S_IFCHR|0o666, uintptr(unix.Mkdev(d.major, d.minor))))
+		if !privileged {
+			steps = append(steps, p.mount("bind "+name+" to itself", name, name, "", unix.MS_BIND, ""))
+		}
+	}
+	if !privileged {
+		steps = append(steps, p.remount("/dev", noNothing))
 	}
 	for _, l := range [][2]string{
 		{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"},

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +21,10 @@ import (
 // others.
 var nameFiles = []string{"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"}
 
-// names mounts the container's own files over those of its tree, which stay as
-// they are below. They are made in the container's /dev, a file system that
-// nobody else sees, and unlinked there when they are mounted.
+// names mounts the container's own files over those of its tree, or of a volume
+// there, which stay as they are below; a volume that is such a file has its way.
+// They are made in the container's /dev, a file system that nobody else sees,
+// and unlinked there when they are mounted.
 func (p *program) names(o *options) ([]step, error) {
 	resolv, err := resolvConf(o.dns)
 	if err != nil {
@@ -33,13 +35,16 @@ func (p *program) names(o *options) ([]step, error) {
 		"/etc/hosts":       hosts(o),
 		"/etc/resolv.conf": resolv,
 	}
-	fd := p.lowestFD(len(o.volumes))
+	fd := p.lowestFD(0)
 	steps := []step{p.hostname(o.hostname)}
 	for _, name := range nameFiles {
+		if slices.ContainsFunc(o.volumes, func(v volume) bool { return v.target == name }) {
+			continue
+		}
 		b := content[name]
 		draft := "/dev/" + path.Base(name)
 		steps = append(steps,
-			call("open "+draft, unix.SYS_OPENAT, atFDCWD(), p.str(draft), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).wanting(fd),
+			call("open "+draft, unix.SYS_OPENAT, atFDCWD(), p.str(draft), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).wanting(fd),
 			call("write "+draft, unix.SYS_WRITE, fd, p.data(b), uintptr(len(b))).wanting(uintptr(len(b))),
 			call("close "+draft, unix.SYS_CLOSE, fd),
 			// A tree without the file does without it.

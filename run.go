@@ -53,7 +53,16 @@ func run(o *options) (status int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, group.Remove()) }()
-	box, err := start(o, c, group)
+	line, err := newLine()
+	if err != nil {
+		return 0, err
+	}
+	prog, err := container(o, c, group, line)
+	if err != nil {
+		line.close()
+		return 0, err
+	}
+	box, err := start(prog, namespaces, group, line)
 	if err != nil {
 		return 0, err
 	}
@@ -144,21 +153,21 @@ type box struct {
 	gone  bool // it has been waited for
 }
 
-// start clones the container's first process.
-func start(o *options, c *command, group *cgroup.Group) (*box, error) {
-	l, err := newLine()
-	if err != nil {
-		return nil, err
-	}
-	b := &box{line: l}
-	if b.prog, err = container(o, c, group, l); err == nil {
-		b.pid, b.pidfd, err = b.prog.clone(namespaces, group.FD())
-	}
+// start clones the first process of a container, or one that joins it.
+func start(p *program, flags uint64, group *cgroup.Group, l *line) (*box, error) {
+	pid, pidfd, err := p.clone(flags, group.FD())
 	if err != nil {
 		l.close()
 		return nil, err
 	}
 	l.handOver()
+	b := &box{prog: p, line: l, pid: pid, pidfd: pidfd}
+	if p.plain {
+		if err := group.Add(pid, false); err != nil {
+			b.kill()
+			return nil, err
+		}
+	}
 	return b, nil
 }
 
