@@ -46,11 +46,28 @@ func down() error {
 		if l.Kind != "bridge" || l.Alias != bridgeAlias {
 			continue
 		}
+		if starts(l, links) {
+			return fmt.Errorf("bridge %s: a container is starting on it; try again", l.Name)
+		}
 		if err := route.Do(rtnl.DeleteLink(l.Index, l.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
 			return err
 		}
 	}
 	return cgroup.Sweep()
+}
+
+// starts tells whether a container is about to run on a bridge: its veth is
+// there before its lease is. (That of one that has ended stays for some
+// milliseconds.) One that comes even later sees that its bridge is gone
+// (awaitPort).
+func starts(br rtnl.Link, links []rtnl.Link) bool {
+	for _, l := range links {
+		who, ok := parseAlias(l.Alias)
+		if ok && l.Master == br.Index && unix.Kill(who.pid, 0) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *inventory) refuseTenants() error {
