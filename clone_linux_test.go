@@ -23,9 +23,9 @@ var clones = map[string]uint64{
 	"clone":  1 << 40,
 }
 
-// carryOut runs a program to its end: its report, nil when all went well, and
+// perform runs a program to its end: its report, nil when all went well, and
 // its exit status.
-func carryOut(t *testing.T, flags uint64, build func(p *program)) (*program, *report, unix.WaitStatus) {
+func perform(t *testing.T, flags uint64, build func(p *program)) (*program, *report, unix.WaitStatus) {
 	t.Helper()
 	l, err := newLine()
 	if err != nil {
@@ -34,7 +34,7 @@ func carryOut(t *testing.T, flags uint64, build func(p *program)) (*program, *re
 	defer l.close()
 	p := &program{line: uintptr(l.theirs)}
 	build(p)
-	pid, pidfd, err := p.clone(flags)
+	pid, pidfd, err := p.clone(flags, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func carryOut(t *testing.T, flags uint64, build func(p *program)) (*program, *re
 
 func TestProgramEnds(t *testing.T) {
 	for name, flags := range clones {
-		_, report, status := carryOut(t, flags, func(p *program) {
+		_, report, status := perform(t, flags, func(p *program) {
 			p.setUp = append(p.setUp, call("getpid", unix.SYS_GETPID), newSession())
 		})
 		if report != nil || !status.Exited() || status.ExitStatus() != 0 {
@@ -82,7 +82,7 @@ func TestProgramFails(t *testing.T) {
 		{"no result wanted", []step{getpid.wanting(noResult), never}, "getpid: ended early"},
 		{"no result", []step{bad.wanting(noResult).passing(unix.EBADF)}, ""},
 	} {
-		p, report, status := carryOut(t, 0, func(p *program) { p.setUp = c.steps })
+		p, report, status := perform(t, 0, func(p *program) { p.setUp = c.steps })
 		got := ""
 		if report != nil {
 			got = p.failed(*report).Error()
@@ -118,7 +118,7 @@ func TestProgramEndsWithItsCommand(t *testing.T) {
 			"kill -KILL $$":   128 + int(unix.SIGKILL),
 			"sh -c 'exit 3'&": 0, // an orphan, or none yet
 		} {
-			_, report, status := carryOut(t, flags, func(p *program) { shell(p, script) })
+			_, report, status := perform(t, flags, func(p *program) { shell(p, script) })
 			if report != nil || !status.Exited() || status.ExitStatus() != want {
 				t.Errorf("%s, %s: report %v, status %#x; want %d", name, script, report, status, want)
 			}
@@ -138,7 +138,7 @@ func TestProgramSaysWhere(t *testing.T) {
 			p.after = []step{good, bad("after")}
 		},
 	} {
-		p, report, _ := carryOut(t, 0, build)
+		p, report, _ := perform(t, 0, build)
 		if report == nil {
 			t.Errorf("%s: no report", where)
 		} else if got, want := p.failed(*report).Error(), where+": bad file descriptor"; got != want {
@@ -151,7 +151,7 @@ func TestProgramSaysWhere(t *testing.T) {
 // prepares it: it has exit statuses of its own.
 func TestProgramExecFails(t *testing.T) {
 	for name, flags := range clones {
-		p, report, _ := carryOut(t, flags, func(p *program) {
+		p, report, _ := perform(t, flags, func(p *program) {
 			p.command = []step{p.unblockSignals(), p.exec("/no/such/program", []string{"x"}, nil)}
 		})
 		if report == nil {
@@ -167,7 +167,7 @@ func TestProgramExecFails(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, err, want)
 		}
 	}
-	p, report, _ := carryOut(t, 0, func(p *program) {
+	p, report, _ := perform(t, 0, func(p *program) {
 		p.command = []step{call("read", unix.SYS_READ, ^uintptr(0), 0, 0), p.exec("/bin/sh", []string{"sh"}, nil)}
 	})
 	var s *stepError
@@ -202,7 +202,7 @@ func TestProgramSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer out.Close()
-		_, report, status := carryOut(t, flags, func(p *program) {
+		_, report, status := perform(t, flags, func(p *program) {
 			p.setUp = append(p.setUp, call("dup3", unix.SYS_DUP3, out.Fd(), 1, 0))
 			p.command = append(p.command, p.unblockSignals(),
 				p.exec("/bin/cat", []string{"cat", "/proc/self/status"}, nil))
@@ -241,7 +241,7 @@ func TestProgramPassesSignalsOn(t *testing.T) {
 	p := &program{line: uintptr(l.theirs)}
 	p.setUp = append(p.setUp, call("dup3", unix.SYS_DUP3, w.Fd(), 1, 0))
 	shell(p, `trap 'kill $!; exit 3' USR1; sleep 1000 & echo ready; wait`)
-	pid, pidfd, err := p.clone(0)
+	pid, pidfd, err := p.clone(0, -1)
 	if err != nil {
 		t.Fatal(err)
 	}

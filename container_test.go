@@ -53,7 +53,7 @@ func TestKeepOnlyInAChild(t *testing.T) {
 		open = append(open, fd)
 	}
 	kept := []int{open[3], open[20]}
-	p, report, _ := carryOut(t, 0, func(p *program) {
+	p, report, _ := perform(t, 0, func(p *program) {
 		p.setUp = keepOnly(append(kept, int(p.line))...)
 		for _, fd := range open {
 			s := call(fmt.Sprintf("descriptor %d is closed", fd), unix.SYS_FCNTL, uintptr(fd), unix.F_GETFD, 0).wanting(noResult).passing(unix.EBADF)
@@ -71,16 +71,27 @@ func TestKeepOnlyInAChild(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("SECRET", "of the caller")
 	t.Setenv("TERM", "vt100")
-	plain := []string{"PATH=" + defaultPath, "HOME=/root", "HOSTNAME=box"}
-	if got := environment(&options{hostname: "box"}); !slices.Equal(got, plain) {
-		t.Errorf("got %q, want %q", got, plain)
-	}
-	if got, want := environment(&options{hostname: "box", terminal: true}), append(plain, "TERM=vt100"); !slices.Equal(got, want) {
-		t.Errorf("with a terminal: got %q, want %q", got, want)
-	}
-	t.Setenv("TERM", "")
-	if got, want := environment(&options{hostname: "box", terminal: true}), append(plain, "TERM=xterm"); !slices.Equal(got, want) {
-		t.Errorf("with a terminal of no name: got %q, want %q", got, want)
+	plain := []string{"PATH=" + defaultPath, "HOSTNAME=box", "HOME=/home/bob"}
+	with := func(more ...string) []string { return append(slices.Clone(plain), more...) }
+	for _, c := range []struct {
+		name     string
+		terminal bool
+		term     string // the caller's
+		given    []string
+		want     []string
+	}{
+		{name: "nothing asked for", term: "vt100", want: plain},
+		{name: "a terminal", terminal: true, term: "vt100", want: with("TERM=vt100")},
+		{name: "a terminal of no name", terminal: true, want: with("TERM=xterm")},
+		{name: "given", given: []string{"A=b", "EMPTY=", "TWO=a=b"}, want: with("A=b", "EMPTY=", "TWO=a=b")},
+		{name: "the caller's", given: []string{"SECRET", "NONE_OF_THAT_NAME"}, want: with("SECRET=of the caller")},
+		{name: "given twice", given: []string{"A=b", "A=c"}, want: with("A=c")},
+		{name: "instead", given: []string{"HOME=/x"}, want: []string{plain[0], plain[1], "HOME=/x"}},
+	} {
+		t.Setenv("TERM", c.term)
+		if got := environment(c.terminal, "box", "/home/bob", c.given); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 
@@ -94,6 +105,12 @@ func TestLookUp(t *testing.T) {
 		return path
 	}
 	program, data := write("program", 0o755), write("data", 0o644)
+
+	root, err := unix.Open("/", unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
 
 	// By its path it is found wherever it is, in PATH only there.
 	t.Setenv("PATH", dir)
@@ -109,9 +126,11 @@ func TestLookUp(t *testing.T) {
 		{name: dir + "/none", status: statusNotFound, err: dir + "/none: no such file or directory"},
 		{name: data + "/none", status: statusNotFound, err: data + "/none: not a directory"},
 		{name: "program", status: statusNotFound, err: "program: command not found in " + defaultPath},
+		{name: "./program", path: "./program"},
+		{name: "./none", status: statusNotFound, err: "./none: no such file or directory"},
 		{name: "..", status: statusNotExecutable, err: "..: permission denied"},
 	} {
-		path, err := lookUp(c.name)
+		path, err := lookUp(root, c.name, defaultPath, dir)
 		if c.err == "" {
 			if err != nil || path != c.path {
 				t.Errorf("%s: got %q (error %v), want %q", c.name, path, err, c.path)
@@ -123,7 +142,7 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("%s: got %q and the error %v (%+v), want %q with status %d", c.name, path, err, s, c.err, c.status)
 		}
 	}
-	path, err := lookUp("sh")
+	path, err := lookUp(root, "sh", defaultPath, "/")
 	if err != nil || filepath.Base(path) != "sh" || !strings.Contains(":"+defaultPath+":", ":"+filepath.Dir(path)+":") {
 		t.Errorf("sh: got %q (error %v), want it in one of %s", path, err, defaultPath)
 	}

@@ -63,7 +63,7 @@ func TestLineReset(t *testing.T) {
 
 // A child's report, as its steps write it.
 func TestLineReport(t *testing.T) {
-	_, r, _ := carryOut(t, 0, func(p *program) {
+	_, r, _ := perform(t, 0, func(p *program) {
 		p.setUp = []step{call("", unix.SYS_GETPID), call("", unix.SYS_CLOSE, ^uintptr(0))}
 	})
 	if r == nil || r.step != 1 || r.errno != int32(unix.EBADF) {

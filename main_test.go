@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// runCommand is command with what it writes.
+// runCommand is carryOut with what it writes.
 func runCommand(args ...string) (status int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	status = command(args, &out, &err)
+	status = carryOut(args, &out, &err)
 	return status, out.String(), err.String()
 }
 
