@@ -5,6 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,39 +38,37 @@ func down() error {
 	if err := s.refuseTenants(); err != nil {
 		return err
 	}
-	if err := s.dropTable(); err != nil {
-		return err
-	}
 	links, err := rtnl.List(route)
 	if err != nil {
 		return err
 	}
-	for _, l := range links {
-		if l.Kind != "bridge" || l.Alias != bridgeAlias {
-			continue
-		}
-		if starts(l, links) {
-			return fmt.Errorf("bridge %s: a container is starting on it; try again", l.Name)
-		}
-		if err := route.Do(rtnl.DeleteLink(l.Index, l.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
+	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool {
+		return l.Kind != "bridge" || !strings.HasPrefix(l.Alias, bridgeAlias)
+	})
+	// A run that starts meanwhile looks at its bridge after it has its lease:
+	// either it sees this note, or its lease makes dropTable fail.
+	if err := note(route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
+		return err
+	}
+	if err := s.dropTable(); err != nil {
+		return errors.Join(err, note(route, bridges, bridgeAlias))
+	}
+	for _, br := range bridges {
+		if err := route.Do(rtnl.DeleteLink(br.Index, br.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
 			return err
 		}
 	}
 	return cgroup.Sweep()
 }
 
-// starts tells whether a container is about to run on a bridge: its veth is
-// there before its lease is. (That of one that has ended stays for some
-// milliseconds.) One that comes even later sees that its bridge is gone
-// (awaitPort).
-func starts(br rtnl.Link, links []rtnl.Link) bool {
-	for _, l := range links {
-		who, ok := parseAlias(l.Alias)
-		if ok && l.Master == br.Index && unix.Kill(who.pid, 0) == nil {
-			return true
+// note sets the alias of bridges. One that is gone needs none.
+func note(route *nl.Conn, bridges []rtnl.Link, alias string) error {
+	for _, br := range bridges {
+		if err := route.Do(rtnl.SetAlias(br.Name, alias)); err != nil && !errors.Is(err, unix.ENODEV) {
+			return err
 		}
 	}
-	return false
+	return nil
 }
 
 func (s *inventory) refuseTenants() error {

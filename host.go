@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,26 @@ import (
 // bridgeAlias is how a bridge says that it was made here, and may be taken
 // away by "main down".
 const bridgeAlias = "container: made by main, taken away by main down"
+
+// leaving, with a process id behind it, is in the alias of one that this "main
+// down" is about to take away.
+const leaving = bridgeAlias + ", which is process "
+
+// checkStays makes sure that the bridge is not being taken away. It must be
+// called when the container's lease is in the table (see down).
+func checkStays(c *nl.Conn, br rtnl.Link) error {
+	now, err := rtnl.Get(c, rtnl.GetLinkIndex(br.Index))
+	if err != nil && !errors.Is(err, rtnl.ErrNoLink) {
+		return err
+	}
+	_, word, _ := strings.Cut(now.Alias, leaving)
+	pid, _ := strconv.Atoi(word)
+	// A down that was killed at it takes nothing away any more.
+	if err == nil && (pid <= 0 || unix.Kill(pid, 0) != nil) {
+		return nil
+	}
+	return fmt.Errorf("bridge %s: main down has come between; try again", br.Name)
+}
 
 // bridge finds the bridge, or makes it. One that somebody else made is used as
 // it is, if it fits.
@@ -121,7 +142,7 @@ func checkBridge(c *nl.Conn, br rtnl.Link, gateway netip.Prefix) error {
 		}
 		others = append(others, a.Prefix.String())
 	}
-	switch ours := br.Alias == bridgeAlias || br.Alias == "" && bytes.Equal(br.MAC, bridgeMAC(gateway)); {
+	switch ours := strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && bytes.Equal(br.MAC, bridgeMAC(gateway)); {
 	case len(others) > 0:
 		return fmt.Errorf("bridge %s: it has the address %s, not %s (-gateway tells the bridge's own address)", br.Name, strings.Join(others, ", "), gateway)
 	case !ours:

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"container/integration/lab"
+	"container/rtnl"
 )
 
 // The exit status is the command's, as a shell would have it; and whatever the
@@ -198,6 +199,28 @@ func TestDownLeavesForeignBridge(t *testing.T) {
 		t.Errorf("the container's veth is on the link %d, want the bridge", veth.Master)
 	}
 	h.end(t)
+	idle(t, n)
+	succeed(t, n.Main("down"))
+	same(t, n, before)
+}
+
+// While down is at work no container starts on the bridge that it is about to
+// take away; but a down that was killed at it is nothing to wait for.
+func TestDownAtWork(t *testing.T) {
+	n := lab.New(t).Host
+	before := n.Snapshot()
+	succeed(t, n.Main(address, "true"))
+	idle(t, n)
+	alias := n.Link("br0").Alias
+	killed := n.Command("true")
+	if err := killed.Run(); err != nil {
+		t.Fatal(err)
+	}
+	n.Apply(rtnl.SetAlias("br0", fmt.Sprintf("%s, which is process %d", alias, os.Getpid())))
+	refused(t, n, "bridge br0: main down has come between; try again", "-p", "8080:80", address)
+	idle(t, n)
+	n.Apply(rtnl.SetAlias("br0", fmt.Sprintf("%s, which is process %d", alias, killed.Process.Pid)))
+	succeed(t, n.Main("-p", "8080:80", address, "true"))
 	idle(t, n)
 	succeed(t, n.Main("down"))
 	same(t, n, before)

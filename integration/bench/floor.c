@@ -22,8 +22,8 @@
  *     is the guardian, when nobody waits any more;
  *   - the container's first process is cloned before anything else is done;
  *   - messages of one socket go in one sendto, and none asks for an
- *     acknowledgement: all it takes is one answer behind all others, or a look
- *     whether there is one;
+ *     acknowledgement: all it takes is the answer to a question behind them, or
+ *     a look whether there is one;
  *   - no error is explained or undone.
  *
  * (The first line keeps the go command from taking this for cgo.)
@@ -65,7 +65,7 @@
 #define GATEWAY htonl(0xac100064) /* 172.16.0.100 */
 #define HOST_PORT 80
 #define CONTAINER_PORT 8000
-#define INSIDE 2 /* the index of the container's end of the veth */
+#define INSIDE "veth1"
 
 #ifndef IPV4_DEVCONF_ARP_NOTIFY
 #define IPV4_DEVCONF_ARP_NOTIFY 22
@@ -221,9 +221,9 @@ static void veth(struct batch *b, const char *name, int bridge, int pid)
 	attr_str(b, IFLA_INFO_KIND, "veth");
 	struct nlattr *data = nest(b, IFLA_INFO_DATA);
 	struct nlattr *peer = nest(b, VETH_INFO_PEER);
-	struct ifinfomsg i = {.ifi_index = INSIDE};
+	struct ifinfomsg i = {0};
 	put(b, &i, sizeof i);
-	attr_str(b, IFLA_IFNAME, "veth1");
+	attr_str(b, IFLA_IFNAME, INSIDE);
 	attr_u32(b, IFLA_NET_NS_PID, pid);
 	end(b, peer);
 	end(b, data);
@@ -244,13 +244,18 @@ static void veth(struct batch *b, const char *name, int bridge, int pid)
 	get_link(b, 0, name);
 }
 
-/* configure is what happens in the container's network namespace, and a
-   question for the hardware address. */
-static void configure(struct batch *b)
+/* loopback is the first of what happens in the container's network namespace,
+   and a question for the index and the hardware address of its veth. */
+static void loopback(struct batch *b)
 {
 	link_message(b, RTM_NEWLINK, 0, 1, IFF_UP);
+	get_link(b, 0, INSIDE);
+}
 
-	link_message(b, RTM_NEWLINK, 0, INSIDE, 0);
+/* configure is the rest. */
+static void configure(struct batch *b, int index)
+{
+	link_message(b, RTM_NEWLINK, 0, index, 0);
 	struct nlattr *spec = nest(b, IFLA_AF_SPEC);
 	struct nlattr *inet = nest(b, AF_INET);
 	struct nlattr *conf = nest(b, IFLA_INET_CONF);
@@ -259,13 +264,13 @@ static void configure(struct batch *b)
 	end(b, inet);
 	end(b, spec);
 
-	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = INSIDE};
+	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = index};
 	message(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &a, sizeof a);
 	attr_u32(b, IFA_LOCAL, ADDRESS);
 	attr_u32(b, IFA_ADDRESS, ADDRESS);
 	attr_u32(b, IFA_BROADCAST, BROADCAST);
 
-	link_message(b, RTM_NEWLINK, 0, INSIDE, IFF_UP);
+	link_message(b, RTM_NEWLINK, 0, index, IFF_UP);
 
 	struct rtmsg r = {
 		.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT,
@@ -273,8 +278,6 @@ static void configure(struct batch *b)
 	};
 	message(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &r, sizeof r);
 	attr_u32(b, RTA_GATEWAY, GATEWAY);
-
-	get_link(b, INSIDE, NULL);
 }
 
 /* nf_tables. */
@@ -541,7 +544,7 @@ static void ask_nft(void)
 /* connect_container makes the network. */
 static void connect_container(pid_t pid, bool questions)
 {
-	static struct batch b, in, at, tell;
+	static struct batch b, ask_inside, in, at, tell;
 	int route = must(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "socket");
 	get_link(&b, 0, BRIDGE);
 	send_batch(route, &b, "link " BRIDGE);
@@ -571,19 +574,26 @@ static void connect_container(pid_t pid, bool questions)
 		ask_nft();
 
 	int inside = receive_fd();
-	configure(&in);
-	send_batch(inside, &in, "configure");
-	struct nlattr *mac = link_attr(answer(inside, "configure"), IFLA_ADDRESS);
-	link_message(&tell, RTM_NEWLINK, 0, INSIDE, 0);
+	loopback(&ask_inside);
+	send_batch(inside, &ask_inside, "link " INSIDE);
+	struct nlmsghdr *veth1 = answer(inside, "link " INSIDE);
+	struct nlattr *mac = link_attr(veth1, IFLA_ADDRESS);
+	link_message(&tell, RTM_NEWLINK, 0, link_index(veth1), 0);
 	attr(&tell, IFLA_ADDRESS, (char *)mac + NLA_HDRLEN, mac->nla_len - NLA_HDRLEN);
+	configure(&in, link_index(veth1));
+	send_batch(inside, &in, "configure");
+	silence(inside, "configure");
 
-	/* Asking has the kernel see that both ends are up. Only then does the
-	   bridge forward, which the announcement needs. */
+	/* Asking has the kernel see that both ends are up, and that the bridge
+	   has a carrier. Only then does it forward, which the announcement needs. */
 	get_link(&at, index, NULL);
+	get_link(&at, bridge, NULL);
 	send_batch(route, &at, "port");
 	struct nlattr *port = find_in(link_attr(answer(route, "port"), IFLA_LINKINFO), IFLA_INFO_SLAVE_DATA);
 	if (((char *)find_in(port, IFLA_BRPORT_STATE))[NLA_HDRLEN] != BR_STATE_FORWARDING)
 		dprintf(2, "floor: the port does not forward yet\n");
+	if (!(((struct ifinfomsg *)NLMSG_DATA(answer(route, "bridge")))->ifi_flags & IFF_RUNNING))
+		dprintf(2, "floor: the bridge has no carrier yet\n");
 
 	send_batch(inside, &tell, "announce");
 	silence(inside, "announce");

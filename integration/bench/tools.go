@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +111,8 @@ func (t *tools) measure(l *lab, settle time.Duration, argv ...string) (sample, e
 	return s, nil
 }
 
-// contenders are all that can be measured here, and why others can't.
+// contenders are all that can be measured here, and why others can't. (The
+// runner has no way to do (a), namespaces alone.)
 func contenders(o options, t *tools) (all []*contender, missing []string) {
 	published := []string{o.runner, "-p", "80:8000", address, t.nothing}
 	all = []*contender{
@@ -148,7 +150,15 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		}},
 		{"the article's commands (ip, nft)", "c", []string{"sh", "unshare", "ip", "nft"}, t.article},
 	}
+	wanted := func(name string) bool {
+		ok, _ := path.Match(o.match, name)
+		return ok || o.match == ""
+	}
+	all = slices.DeleteFunc(all, func(c *contender) bool { return c.name != "floor" && !wanted(c.name) })
 	for _, p := range peers {
+		if !wanted(p.name) {
+			continue
+		}
 		c := &contender{name: p.name, mode: p.mode}
 		err := installed(p.name, p.needs)
 		if err == nil {
@@ -164,16 +174,7 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		}
 		all = append(all, c)
 	}
-	if o.match == "" {
-		return all, missing
-	}
-	var some []*contender
-	for _, c := range all {
-		if ok, _ := path.Match(o.match, c.name); ok || c.name == "floor" {
-			some = append(some, c)
-		}
-	}
-	return some, missing
+	return all, missing
 }
 
 func installed(name string, needs []string) error {

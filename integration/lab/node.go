@@ -116,52 +116,56 @@ func (n *Node) must(f func() error) {
 // Apply sends rtnetlink requests.
 func (n *Node) Apply(reqs ...nl.Request) {
 	n.t.Helper()
-	n.must(func() error {
-		c, err := rtnl.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return c.Do(reqs...)
-	})
+	n.must(withRtnl(func(c *nl.Conn) error { return c.Do(reqs...) }))
 }
 
 // Links is every link of the machine.
 func (n *Node) Links() (links []rtnl.Link) {
 	n.t.Helper()
-	n.must(func() error {
-		c, err := rtnl.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	n.must(withRtnl(func(c *nl.Conn) (err error) {
 		links, err = rtnl.List(c)
 		return err
-	})
+	}))
 	return links
 }
 
-// Link is the link of a name, which must be there.
-func (n *Node) Link(name string) rtnl.Link {
+// Link is the link of a name, which must be there. A kernel from 6.13 on
+// notices first what there is to notice about a link that is asked for by
+// itself; others, and Links, take up to a second to tell of a lost carrier.
+func (n *Node) Link(name string) (l rtnl.Link) {
 	n.t.Helper()
-	for _, l := range n.Links() {
-		if l.Name == name {
-			return l
+	n.must(withRtnl(func(c *nl.Conn) (err error) {
+		if l, err = rtnl.Get(c, rtnl.GetLink(name)); err != nil {
+			return fmt.Errorf("link %s: %w", name, err)
 		}
-	}
-	n.t.Fatalf("%s: no link %s", n.Name, name)
-	return rtnl.Link{}
+		return nil
+	}))
+	return l
 }
 
 // HasLink tells whether there is a link of a name.
 func (n *Node) HasLink(name string) bool {
 	n.t.Helper()
-	for _, l := range n.Links() {
-		if l.Name == name {
-			return true
-		}
+	err := n.Do(withRtnl(func(c *nl.Conn) error {
+		_, err := rtnl.Get(c, rtnl.GetLink(name))
+		return err
+	}))
+	if err != nil && !errors.Is(err, rtnl.ErrNoLink) {
+		n.t.Fatalf("%s: %v", n.Name, err)
 	}
-	return false
+	return err == nil
+}
+
+// withRtnl is f with a rtnetlink socket, for Do.
+func withRtnl(f func(c *nl.Conn) error) func() error {
+	return func() error {
+		c, err := rtnl.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return f(c)
+	}
 }
 
 // AwaitUp waits until a link is as far up as it will come. The kernel notices
@@ -187,24 +191,34 @@ func (n *Node) AwaitUp(dev string) {
 // ifOperUp is IF_OPER_UP in linux/if.h.
 const ifOperUp = 6
 
-// operState is a link's state as RFC 2863 has it.
+// operState is a link's state as RFC 2863 has it. Asking for this one link has
+// a kernel from 6.13 on notice first what there is to notice; others take up to
+// a second.
 func (n *Node) operState(index uint32) (state uint8) {
 	n.t.Helper()
-	msgs, err := n.dump(unix.NETLINK_ROUTE, unix.RTM_GETLINK, unix.SizeofIfInfomsg)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for _, m := range msgs {
-		ad, err := netlink.NewAttributeDecoder(m.Data[unix.SizeofIfInfomsg:])
-		if err != nil || binary.NativeEndian.Uint32(m.Data[4:]) != index {
-			continue
+	n.must(func() error {
+		c, err := rtnl.Dial()
+		if err != nil {
+			return err
 		}
-		for ad.Next() {
-			if ad.Type() == unix.IFLA_OPERSTATE {
-				state = ad.Uint8()
+		defer c.Close()
+		answers, err := c.Query(rtnl.GetLinkIndex(index))
+		if err != nil {
+			return err
+		}
+		for _, m := range answers {
+			ad, err := netlink.NewAttributeDecoder(m.Data[unix.SizeofIfInfomsg:])
+			if err != nil {
+				return err
+			}
+			for ad.Next() {
+				if ad.Type() == unix.IFLA_OPERSTATE {
+					state = ad.Uint8()
+				}
 			}
 		}
-	}
+		return nil
+	})
 	return state
 }
 
