@@ -84,28 +84,44 @@ func TestRunLeavesNothingMore(t *testing.T) {
 	}
 }
 
-// A run that fails takes the bridge back that it made, but not one that was
-// there.
+// A run that can't have what it claims takes the bridge back that it made.
 func TestFailureTakesBridgeBack(t *testing.T) {
+	n := lab.New(t).Host
+	succeed(t, n.Main(address, "true"))
+	idle(t, n)
+	before := arrangement(n)
+	// A network that overlaps the first bridge's.
+	_, stderr, status := n.Main("-bridge", "br1", "-gateway", "172.16.1.1/16", "172.16.1.2", "true").Result()
+	if status != 125 || !strings.HasPrefix(stderr, "main: ") {
+		t.Errorf("status %d, error %q; want 125", status, stderr)
+	}
+	lab.Eventually(t, func() error { return noVeth(n) })
+	if err := unchanged(before, arrangement(n)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A command that can't be executed is found out when all is claimed: it leaves
+// what every run does.
+func TestNotExecutableLeavesNothingMore(t *testing.T) {
 	n := lab.New(t).Host
 	rubbish := filepath.Join(t.TempDir(), "rubbish")
 	if err := os.WriteFile(rubbish, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fails := func() {
-		t.Helper()
+	run := func() string {
 		if stdout, stderr, status := n.Main("-t=false", address, rubbish).Result(); status != 126 || stdout != "" {
 			t.Errorf("status %d, output %q, error %q; want 126", status, stdout, stderr)
 		}
-		lab.Eventually(t, func() error { return noVeth(n) })
+		idle(t, n)
+		return arrangement(n)
 	}
-	fails()
-	if n.HasLink("br0") {
-		t.Error("the bridge has stayed")
-	}
+	first := run()
 	succeed(t, n.Main(address, "true"))
-	fails()
 	idle(t, n)
+	if err := unchanged(first, arrangement(n)); err != nil {
+		t.Error(err)
+	}
 }
 
 // down makes the host what it was, byte for byte, whatever it was.
