@@ -29,7 +29,7 @@ type execOptions struct {
 func execFlags(o *execOptions) *flag.FlagSet {
 	fs := flag.NewFlagSet("main exec", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	o.processOptions.flags(fs)
+	o.flags(fs)
 	return fs
 }
 
@@ -48,7 +48,7 @@ func parseExecOptions(args []string) (*execOptions, error) {
 		return nil, err
 	}
 	o.argv = words[1:]
-	return o, o.processOptions.check()
+	return o, o.check()
 }
 
 // execIn runs a command in a container that runs already.
@@ -205,7 +205,7 @@ func (x *target) plan(o *execOptions) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.processOptions.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
+	return o.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
 }
 
 // hostname is the container's, as its own file tells it.

@@ -80,7 +80,7 @@ func (s *inventory) list() ([]listed, error) {
 		}
 		for _, p := range s.ports {
 			if p.Address == t.Address {
-				l.Ports = append(l.Ports, p.Port.String())
+				l.Ports = append(l.Ports, p.String())
 			}
 		}
 		all = append(all, l)

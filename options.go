@@ -82,7 +82,7 @@ func flags(o *options) *flag.FlagSet {
 		o.limits.PIDs, err = parsePIDs(s)
 		return err
 	})
-	o.processOptions.flags(fs)
+	o.flags(fs)
 	return fs
 }
 
@@ -160,7 +160,7 @@ func parseOptions(args []string) (*options, error) {
 	if err := checkAddress(o.address, o.gateway); err != nil {
 		return nil, err
 	}
-	if err := o.processOptions.check(); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	return o, checkPorts(o.ports)

@@ -53,7 +53,7 @@ func plan(o *options) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := o.processOptions.settle(int(root.Fd()), o.hostname, caps)
+	c, err := o.settle(int(root.Fd()), o.hostname, caps)
 	var s *statusError
 	if errors.As(err, &s) && len(o.volumes) > 0 {
 		// The command may be on a volume: the container will see.
