@@ -1,7 +1,7 @@
 # make            one static, stripped, reproducible binary: ./main
 # make run        build it and run a shell in a container
 # make test       all tests, as root; installs the tools that they look with
-# make bench      a whole run against a C program that does the same
+# make bench      a whole run against a C program that does the same (BENCH='-n 30')
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
 
@@ -36,7 +36,7 @@ tools:
 
 .PHONY: bench
 bench: main
-	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main
+	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main $(BENCH)
 
 .PHONY: lint
 lint:

@@ -25,20 +25,20 @@ const bridgeAlias = "container: made by main, taken away by main down"
 // down" is about to take away.
 const leaving = bridgeAlias + ", which is process "
 
-// checkStays makes sure that the bridge is not being taken away. It must be
-// called when the container's lease is in the table (see down).
-func checkStays(c *nl.Conn, br rtnl.Link) error {
-	now, err := rtnl.Get(c, rtnl.GetLinkIndex(br.Index))
-	if err != nil && !errors.Is(err, rtnl.ErrNoLink) {
-		return err
-	}
-	_, word, _ := strings.Cut(now.Alias, leaving)
+// stays tells whether a bridge, as it is found when the container's lease is in
+// the table, is not being taken away (see down).
+func stays(br rtnl.Link) error {
+	_, word, _ := strings.Cut(br.Alias, leaving)
 	pid, _ := strconv.Atoi(word)
 	// A down that was killed at it takes nothing away any more.
-	if err == nil && (pid <= 0 || unix.Kill(pid, 0) != nil) {
-		return nil
+	if pid > 0 && unix.Kill(pid, 0) == nil {
+		return errCameBetween(br.Name)
 	}
-	return fmt.Errorf("bridge %s: main down has come between; try again", br.Name)
+	return nil
+}
+
+func errCameBetween(bridge string) error {
+	return fmt.Errorf("bridge %s: main down has come between; try again", bridge)
 }
 
 // bridge finds the bridge, or makes it. One that somebody else made is used as

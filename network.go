@@ -92,14 +92,18 @@ func configure(c *nl.Conn, o *options) (rtnl.Link, error) {
 func awaitPort(c *nl.Conn, br, host rtnl.Link) error {
 	err := await(c, host.Index, func(l rtnl.Link) (bool, error) {
 		if l.Master == 0 {
-			return false, fmt.Errorf("link %s: it was taken off its bridge", host.Name)
+			return false, fmt.Errorf("link %s: it was taken off bridge %s", host.Name, br.Name)
 		}
 		return l.PortState == rtnl.Forwarding, nil
 	})
 	if err != nil {
 		return err
 	}
-	return await(c, br.Index, func(l rtnl.Link) (bool, error) { return l.IsRunning(), nil })
+	err = await(c, br.Index, func(l rtnl.Link) (bool, error) { return l.IsRunning(), stays(l) })
+	if errors.Is(err, rtnl.ErrNoLink) {
+		return errCameBetween(br.Name)
+	}
+	return err
 }
 
 // await returns when a link is ready.

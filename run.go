@@ -98,9 +98,6 @@ func run(o *options) (status int, err error) {
 	// The claims go before the container does, and before the ports are free.
 	defer func() { err = errors.Join(err, guard.finish()) }()
 
-	if err := checkStays(route, br); err != nil {
-		return 0, err
-	}
 	inside, err := box.socket()
 	if err != nil {
 		return 0, err
