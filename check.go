@@ -57,7 +57,7 @@ func check(args []string, w io.Writer) (status int, err error) {
 	for _, f := range all {
 		switch {
 		case f.OK:
-			fmt.Fprintf(t, "ok\t%s\t%s\t\n", f.Name, f.Config)
+			fmt.Fprintf(t, "ok\t%s\t%s\n", f.Name, f.Config)
 		default:
 			fmt.Fprintf(t, "missing\t%s\t%s\twithout it: %s (%s)\n", f.Name, f.Config, f.Lost, f.Error)
 		}

@@ -232,6 +232,42 @@ func TestProgramSignals(t *testing.T) {
 	}
 }
 
+// A child that waits goes on when it is told to, and ends when nobody is left
+// who could tell it.
+func TestProgramWaits(t *testing.T) {
+	for want, tell := range map[int]func(l *line) error{
+		0:           func(l *line) error { return l.release() },
+		statusSetup: func(*line) error { return nil },
+	} {
+		l, err := newLine()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &program{line: uintptr(l.theirs)}
+		// Its own copy of the parent's end would keep the line alive.
+		p.setUp = append(keepOnly(l.theirs), p.waitForGo())
+		pid, err := p.spawn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.handOver()
+		if err := tell(l); err != nil {
+			t.Error(err)
+		}
+		l.close()
+		var status unix.WaitStatus
+		if _, err := ignoringEINTR(func() (int, error) { return unix.Wait4(pid, &status, 0, nil) }); err != nil {
+			t.Fatal(err)
+		}
+		// A report to nobody is an ordinary end as well: signals are blocked.
+		if status.Signaled() && status.Signal() == unix.SIGPIPE {
+			t.Errorf("it has died of SIGPIPE, want status %d", want)
+		} else if status.ExitStatus() != want {
+			t.Errorf("status %#x, want %d", status, want)
+		}
+	}
+}
+
 // What the first process is sent it passes on to its command.
 func TestProgramPassesSignalsOn(t *testing.T) {
 	l, err := newLine()

@@ -73,6 +73,24 @@ func TestInside(t *testing.T) {
 	}
 }
 
+// What is mounted in a container is not on the host, where mounts are shared
+// between namespaces too (systemd makes them so).
+func TestMountsStayInside(t *testing.T) {
+	lab.NeedTool(t, "unshare")
+	n := lab.New(t).Host
+	const script = `cat /proc/self/mountinfo; echo; "$0" "$@" || exit; cat /proc/self/mountinfo`
+	c := n.Command("unshare", "--mount", "--propagation", "shared", "sh", "-c", script,
+		lab.MainBinary(t), address, "mount", "-t", "tmpfs", "none", "/mnt")
+	stdout, stderr, status := c.Result()
+	before, after, _ := strings.Cut(stdout, "\n\n")
+	if status != 0 || stderr != "" || !strings.Contains(before, " shared:") {
+		t.Fatalf("status %d, error %q, mounts\n%s", status, stderr, before)
+	}
+	if err := unchanged(before+"\n", after); err != nil {
+		t.Error(err)
+	}
+}
+
 // beyondStandard lists the descriptors that a process has beside the standard
 // ones, with what they are.
 func beyondStandard(t *testing.T, pid int) []string {
@@ -171,7 +189,7 @@ func TestNoStandardStreams(t *testing.T) {
 	if err := c.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Wait()
+	await(c)
 	if c.Status() != 143 {
 		t.Errorf("status %d, want 143", c.Status())
 	}

@@ -68,7 +68,7 @@ func TestRunnerKilled(t *testing.T) {
 		}
 		return nil
 	})
-	_ = h.Wait()
+	await(h.Cmd)
 	idle(t, n)
 	succeed(t, n.Main(append(slices.Clone(published), address, "true")...))
 }
@@ -78,8 +78,9 @@ func TestRunnerKilled(t *testing.T) {
 func killAll(t *testing.T, n *lab.Node, h *held) {
 	t.Helper()
 	kill(t, h.guardian, h.main)
-	_ = h.Wait()
 	lab.Eventually(t, func() error { return ended(h.init, h.command) })
+	// Only now: it closes the command's input, of which that would end too.
+	await(h.Cmd)
 	lab.Eventually(t, func() error { return noVeth(n) })
 	if c := claims(n); !strings.Contains(c, "lease: "+address) || strings.Count(c, ";") != 2 {
 		t.Fatalf("in the table is %q; want a lease and two ports, or there is nothing to test", c)
@@ -144,8 +145,8 @@ func TestGCSparesTheLiving(t *testing.T) {
 	with := claims(n)
 	victim := holdPublished(t, n)
 	kill(t, victim.guardian, victim.main)
-	_ = victim.Wait()
 	lab.Eventually(t, func() error { return ended(victim.init) })
+	await(victim.Cmd)
 	lab.Eventually(t, func() error {
 		if veths := strings.Count(arrangement(n), `"container `); veths != 1 {
 			return fmt.Errorf("%d containers have a veth", veths)
@@ -166,7 +167,7 @@ func TestInitKilled(t *testing.T) {
 	n := lab.New(t).Host
 	h := holdPublished(t, n)
 	kill(t, h.init)
-	_ = h.Wait()
+	await(h.Cmd)
 	if h.Status() != 137 || h.stderr.Len() > 0 {
 		t.Errorf("status %d, standard error %q; want 137 and nothing", h.Status(), h.stderr)
 	}
@@ -181,7 +182,7 @@ func TestCommandKilled(t *testing.T) {
 	n := lab.New(t).Host
 	h := holdPublished(t, n)
 	kill(t, h.command)
-	_ = h.Wait()
+	await(h.Cmd)
 	if h.Status() != 137 || h.stderr.Len() > 0 {
 		t.Errorf("status %d, standard error %q; want 137 and nothing", h.Status(), h.stderr)
 	}
@@ -224,7 +225,7 @@ func TestKilledDuringStart(t *testing.T) {
 			}
 			delay(j*hosts + i)
 			kill(t, c.Process.Pid)
-			_ = c.Wait()
+			await(c)
 		}
 		lab.Eventually(t, func() error { return ended(called(t, name)...) })
 		lab.Eventually(t, func() error { return noVeth(n) })

@@ -4,6 +4,8 @@ package integration
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,113 +17,131 @@ import (
 
 const many = 20
 
+// gate holds programs back, so that they begin at the same time.
+type gate struct{ r, w *os.File }
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Close()
+		_ = w.Close()
+	})
+	return &gate{r, w}
+}
+
+// main is ./main behind the gate: a shell waits for the end of its descriptor
+// 3, and becomes ./main.
+func (g *gate) main(t *testing.T, n *lab.Node, args ...string) *lab.Cmd {
+	t.Helper()
+	c := n.Command("sh", append([]string{"-c", `read x <&3; exec "$0" "$@" 3<&-`, lab.MainBinary(t)}, args...)...)
+	c.ExtraFiles = []*os.File{g.r}
+	return c
+}
+
+// open lets all go that have been started.
+func (g *gate) open() { _ = g.w.Close() }
+
 // Twenty at once on a host where the bridge and the ruleset have yet to be
 // made: each finds its place.
 func TestManyAtOnce(t *testing.T) {
-	n := lab.New(t).Host
-	before := n.Snapshot()
-	var wg sync.WaitGroup
-	for i := range many {
-		c := n.Main("-p", fmt.Sprintf("%d:80", 8000+i), fmt.Sprintf("172.16.0.%d", 1+i), "sh", "-c", fmt.Sprintf("exit %d", i))
-		wg.Go(func() {
-			if stdout, stderr, status := c.Result(); status != i || stdout != "" || stderr != "" {
-				t.Errorf("%s: status %d, output %q, error %q; want %d and nothing", c.Args[3], status, stdout, stderr, i)
+	for range 5 {
+		n := lab.New(t).Host
+		before := n.Snapshot()
+		g := newGate(t)
+		var all sync.WaitGroup
+		for i := range many {
+			c := g.main(t, n, "-p", fmt.Sprintf("%d:80", 8000+i), fmt.Sprintf("172.16.0.%d", 1+i), "sh", "-c", fmt.Sprintf("exit %d", i))
+			var stderr strings.Builder
+			c.Stderr = &stderr
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
 			}
+			all.Go(func() {
+				if await(c); c.Status() != i || stderr.String() != "" {
+					t.Errorf("run %d: status %d, error %q; want %d and nothing", i, c.Status(), stderr.String(), i)
+				}
+			})
+		}
+		g.open()
+		all.Wait()
+		idle(t, n)
+		succeed(t, n.Main("down"))
+		same(t, n, before)
+	}
+}
+
+// oneOfMany starts many at once, of which one can have what it wants, and
+// checks that one gets it and the others are refused in the right words.
+func oneOfMany(t *testing.T, n *lab.Node, refusal *regexp.Regexp, args func(i int) []string) {
+	t.Helper()
+	g := newGate(t)
+	winners := make(chan *lab.Cmd, many)
+	var losers, all sync.WaitGroup
+	var inputs []io.Closer
+	losers.Add(many - 1)
+	for i := range many {
+		c := g.main(t, n, append(args(i), "sh", "-c", "echo mine; exec cat")...)
+		stdin, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs = append(inputs, stdin)
+		var stdout, stderr strings.Builder
+		c.Stdout, c.Stderr = &stdout, &stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			await(c)
+			switch {
+			case c.Status() == 0 && stdout.String() == "mine\n" && stderr.String() == "":
+				winners <- c
+				return
+			case c.Status() != 125 || stdout.String() != "" || !refusal.MatchString(stderr.String()):
+				t.Errorf("status %d, output %q, error %q; want 125 and the right refusal", c.Status(), stdout.String(), stderr.String())
+			}
+			losers.Done()
 		})
 	}
-	wg.Wait()
-	idle(t, n)
-	succeed(t, n.Main("down"))
-	same(t, n, before)
+	g.open()
+	// Whoever has it keeps it until all others have been refused.
+	losers.Wait()
+	for _, in := range inputs {
+		_ = in.Close()
+	}
+	all.Wait()
+	if len(winners) != 1 {
+		t.Errorf("%d have got it, want 1", len(winners))
+	}
 }
 
 // Twenty at once for one address, on such a host: one has it.
 func TestManyForOneAddress(t *testing.T) {
+	refusal := regexp.MustCompile(`^main: address 172\.16\.0\.30 is in use by veth[0-9a-f]{8} \(pid \d+, sh\)\n$`)
+	for range 5 {
+		n := lab.New(t).Host
+		before := n.Snapshot()
+		oneOfMany(t, n, refusal, func(int) []string { return []string{address} })
+		idle(t, n)
+		succeed(t, n.Main("down"))
+		same(t, n, before)
+	}
+}
+
+// Twenty for one port: the same. Before it is published, the port is a runner's
+// as any process's.
+func TestManyForOnePort(t *testing.T) {
+	refusal := regexp.MustCompile(`^main: port 8080/tcp: it is in use by (pid \d+, main|veth[0-9a-f]{8} \(pid \d+, sh\)|another process)\n$`)
 	n := lab.New(t).Host
 	before := n.Snapshot()
-	inUse := regexp.MustCompile(`^main: address 172\.16\.0\.30 is in use by veth[0-9a-f]{8} \(pid \d+, sh\)\n$`)
-	var mu sync.Mutex
-	winners := 0
-	release := make(chan struct{})
-	var losers, all sync.WaitGroup
-	losers.Add(many - 1)
-	for range many {
-		c := n.Main(address, "sh", "-c", "echo mine; exec cat")
-		stdin, err := c.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			// Whoever has it keeps it until all others have been refused.
-			<-release
-			_ = stdin.Close()
-		}()
-		all.Go(func() {
-			stdout, stderr, status := c.Result()
-			switch {
-			case status == 0 && stdout == "mine\n" && stderr == "":
-				mu.Lock()
-				winners++
-				mu.Unlock()
-				return
-			case status != 125 || stdout != "" || !inUse.MatchString(stderr):
-				t.Errorf("status %d, output %q, error %q; want 125, and that the address is in use", status, stdout, stderr)
-			}
-			losers.Done()
-		})
-	}
-	losers.Wait()
-	close(release)
-	all.Wait()
-	if winners != 1 {
-		t.Errorf("%d have got the address, want 1", winners)
-	}
+	oneOfMany(t, n, refusal, func(i int) []string { return []string{"-p", "8080:80", fmt.Sprintf("172.16.0.%d", 1+i)} })
 	idle(t, n)
 	succeed(t, n.Main("down"))
 	same(t, n, before)
-}
-
-// Twenty for one port: the same.
-func TestManyForOnePort(t *testing.T) {
-	n := lab.New(t).Host
-	succeed(t, n.Main(address, "true"))
-	inUse := regexp.MustCompile(`^main: port 8080/tcp: it is in use by (pid \d+, main|veth[0-9a-f]{8} \(pid \d+, sh\)|another process)\n$`)
-	var mu sync.Mutex
-	winners := 0
-	release := make(chan struct{})
-	var losers, all sync.WaitGroup
-	losers.Add(many - 1)
-	for i := range many {
-		c := n.Main("-p", "8080:80", fmt.Sprintf("172.16.0.%d", 1+i), "sh", "-c", "echo mine; exec cat")
-		stdin, err := c.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			<-release
-			_ = stdin.Close()
-		}()
-		all.Go(func() {
-			stdout, stderr, status := c.Result()
-			switch {
-			case status == 0 && stdout == "mine\n" && stderr == "":
-				mu.Lock()
-				winners++
-				mu.Unlock()
-				return
-			case status != 125 || stdout != "" || !inUse.MatchString(stderr):
-				t.Errorf("status %d, output %q, error %q; want 125, and that the port is in use", status, stdout, stderr)
-			}
-			losers.Done()
-		})
-	}
-	losers.Wait()
-	close(release)
-	all.Wait()
-	if winners != 1 {
-		t.Errorf("%d have got the port, want 1", winners)
-	}
-	idle(t, n)
 }
 
 // One after the other at one address, without a pause between: none is told

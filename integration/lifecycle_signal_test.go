@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"bufio"
 	"fmt"
 	"syscall"
 	"testing"
@@ -22,26 +21,16 @@ func TestSignalsArrive(t *testing.T) {
 	}
 	n := lab.New(t).Host
 	c := n.Main(address, lab.Probe(t), "signals", fmt.Sprint(len(signals)))
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	command := listenTo(t, c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewReader(stdout)
-	hear := func(want string) {
-		t.Helper()
-		if line, err := lines.ReadString('\n'); line != want+"\n" {
-			t.Fatalf("the command says %q (error %v), want %q", line, err, want)
-		}
-	}
-	hear("ready")
+	command.hear(t, "ready")
 	for _, s := range signals {
 		if err := c.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		hear(s.String())
+		command.hear(t, s.String())
 	}
 	if err := c.Wait(); err != nil {
 		t.Error(err)
@@ -60,7 +49,7 @@ func TestSignalsKill(t *testing.T) {
 		if err := c.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Wait()
+		await(c)
 		if want := 128 + int(s); c.Status() != want {
 			t.Errorf("%v: status %d, want %d", s, c.Status(), want)
 		}
@@ -71,16 +60,11 @@ func TestSignalsKill(t *testing.T) {
 // awaitReady starts a program and returns when it has said "ready".
 func awaitReady(t *testing.T, c *lab.Cmd) {
 	t.Helper()
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	command := listenTo(t, c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("%s says %q (error %v)", c.Args, line, err)
-	}
+	command.hear(t, "ready")
 }
 
 // A signal that comes while the container is being made waits for the command.
@@ -99,7 +83,7 @@ func TestSignalDuringStart(t *testing.T) {
 		if err := c.Process.Signal(unix.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Wait()
+		await(c)
 		if c.Status() != 143 {
 			t.Fatalf("in round %d: status %d, want 143", i, c.Status())
 		}
@@ -127,7 +111,7 @@ func TestIgnoredSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_ = c.Wait()
+	await(c)
 	// Of two that are pending the lower number is taken first.
 	if c.Status() != 143 {
 		t.Errorf("status %d, want 143, of SIGTERM", c.Status())
@@ -144,16 +128,11 @@ func TestOrphans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	command := listenTo(t, c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "done\n" {
-		t.Fatalf("the command says %q (error %v)", line, err)
-	}
+	command.hear(t, "done")
 	init := initOf(t, n, address)
 	lab.Eventually(t, func() error {
 		if pids := children(t, init); len(pids) != 1 {
@@ -203,21 +182,15 @@ func TestProcessGroup(t *testing.T) {
 	n := lab.New(t).Host
 	c := n.Main(address, lab.Probe(t), "signals", "2")
 	c.SysProcAttr.Setpgid = true
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	command := listenTo(t, c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewReader(stdout)
 	for _, step := range []struct {
 		want   string
 		signal unix.Signal
 	}{{"ready", unix.SIGINT}, {unix.SIGINT.String(), unix.SIGTERM}, {unix.SIGTERM.String(), 0}} {
-		if line, err := lines.ReadString('\n'); line != step.want+"\n" {
-			t.Fatalf("the command says %q (error %v), want %q", line, err, step.want)
-		}
+		command.hear(t, step.want)
 		if step.signal != 0 {
 			if err := unix.Kill(-c.Process.Pid, step.signal); err != nil {
 				t.Fatal(err)

@@ -58,7 +58,7 @@ func TestBrokenPipe(t *testing.T) {
 		}
 	}
 	_ = stdout.Close()
-	_ = c.Wait()
+	await(c)
 	if c.Status() != 141 {
 		t.Errorf("status %d, want 141, of SIGPIPE", c.Status())
 	}

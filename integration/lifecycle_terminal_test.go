@@ -180,7 +180,7 @@ func TestTerminalInput(t *testing.T) {
 	y.enter(t, "hello\r")
 	y.await(t, "got hello\n")
 	y.enter(t, "\x04") // Ctrl-D
-	_ = c.Wait()
+	await(c)
 	y.close()
 	if got, want := y.text(), "ready\nhello\ngot hello\nend\n"; c.Status() != 0 || got != want {
 		t.Errorf("status %d, the terminal shows %q, want 0 and %q", c.Status(), got, want)
@@ -210,7 +210,7 @@ func TestTerminalKeys(t *testing.T) {
 		y.await(t, "ready\n")
 		awaitRaw(t, y)
 		y.enter(t, keys)
-		_ = c.Wait()
+		await(c)
 		if c.Status() != want {
 			t.Errorf("key %q: status %d, want %d", keys, c.Status(), want)
 		}
@@ -235,7 +235,7 @@ func TestTerminalKeys(t *testing.T) {
 	y.enter(t, "echo status $?\r")
 	y.await(t, "status 130\n")
 	y.enter(t, "exit 9\r")
-	_ = c.Wait()
+	await(c)
 	if c.Status() != 9 {
 		t.Errorf("status %d, want 9\n%s", c.Status(), y.text())
 	}
@@ -258,7 +258,7 @@ func TestTerminalSize(t *testing.T) {
 	}
 	y.await(t, "ready\n")
 	y.resize(t, 50, 132)
-	_ = c.Wait()
+	await(c)
 	y.close()
 	if got, want := y.text(), "ready\n50 132\n"; got != want {
 		t.Errorf("the terminal shows %q, want %q", got, want)
@@ -308,7 +308,7 @@ func TestTerminalRestored(t *testing.T) {
 					y.enter(t, "\r")
 				}
 			}
-			_ = cmd.Wait()
+			await(cmd)
 			if cmd.Status() != c.status {
 				t.Errorf("status %d, want %d: %s", cmd.Status(), c.status, y.text())
 			}
@@ -341,7 +341,7 @@ func TestTerminalHangsUp(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGHUP); err != nil { // as the kernel does to a session's leader
 		t.Fatal(err)
 	}
-	_ = c.Wait()
+	await(c)
 	if c.Status() != 129 {
 		t.Errorf("status %d, want 129", c.Status())
 	}

@@ -35,7 +35,7 @@ type held struct {
 
 	address string
 	stdin   io.WriteCloser
-	stdout  *bufio.Reader
+	stdout  *speech
 	stderr  *bytes.Buffer
 
 	main, init, command, guardian int // process ids
@@ -57,11 +57,7 @@ func holdCommand(t *testing.T, n *lab.Node, c *lab.Cmd, address string) *held {
 	if h.stdin, err = c.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.stdout = bufio.NewReader(stdout)
+	h.stdout = listenTo(t, c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +73,13 @@ func (h *held) echo(t *testing.T) {
 	if _, err := io.WriteString(h.stdin, "ready\n"); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := h.stdout.ReadString('\n'); line != "ready\n" {
-		_ = h.Wait()
-		t.Fatalf("%s: cat says %q (error %v): status %d\n%s", h.Args, line, err, h.Status(), h.stderr)
-	}
+	defer func() {
+		if t.Failed() && h.main == 0 { // it has not started
+			await(h.Cmd)
+			t.Logf("%s: status %d\n%s", h.Args, h.Status(), h.stderr)
+		}
+	}()
+	h.stdout.hear(t, "ready")
 }
 
 // initOf is the first process of the container at an address.
@@ -123,12 +122,46 @@ func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 	h.command = inside[0]
 }
 
+// await waits for a program's end. One that does not end is killed.
+func await(c *lab.Cmd) {
+	timer := time.AfterFunc(lab.Patience(), func() { _ = c.Process.Kill() })
+	defer timer.Stop()
+	_ = c.Wait()
+}
+
+// speech is what a program says, line by line.
+type speech struct {
+	pipe  io.ReadCloser
+	lines *bufio.Reader
+}
+
+// listenTo gets at a program's standard output. Call it before the start.
+func listenTo(t *testing.T, c *lab.Cmd) *speech {
+	t.Helper()
+	pipe, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &speech{pipe, bufio.NewReader(pipe)}
+}
+
+// hear returns when the program has said a line, which must be the next.
+func (s *speech) hear(t *testing.T, want string) {
+	t.Helper()
+	if f, ok := s.pipe.(*os.File); ok {
+		_ = f.SetReadDeadline(time.Now().Add(lab.Patience()))
+	}
+	if line, err := s.lines.ReadString('\n'); line != want+"\n" {
+		t.Fatalf("the command says %q (error %v), want %q", line, err, want)
+	}
+}
+
 // end ends the command as it is meant to end, and checks that the run does.
 func (h *held) end(t *testing.T) {
 	t.Helper()
 	h.echo(t)
 	_ = h.stdin.Close()
-	_ = h.Wait()
+	await(h.Cmd)
 	if status := h.Status(); status != 0 || h.stderr.Len() > 0 {
 		t.Errorf("%s: status %d, standard error %q; want 0 and nothing", h.Args, status, h.stderr)
 	}

@@ -8,9 +8,12 @@ package integration
 import (
 	"flag"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
 )
@@ -23,6 +26,14 @@ func TestMain(m *testing.M) {
 	}
 	if n := 4 * runtime.GOMAXPROCS(0); !given("test.parallel") {
 		_ = flag.Set("test.parallel", strconv.Itoa(n))
+	}
+	// Under nohup(1), or as a job in the background, these are ignored, and so
+	// they would be by every program that a test starts. One that is caught
+	// has its default action there.
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	status := m.Run()
 	lab.Cleanup()
