@@ -21,24 +21,19 @@ import (
 // down takes the ruleset and our bridges away and puts back the settings that
 // were changed. It refuses while containers run.
 func down() error {
-	route, err := rtnl.Dial()
+	k, err := dialKernel()
 	if err != nil {
 		return err
 	}
-	defer route.Close()
-	c, err := nat.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	s, err := survey(route, c)
+	defer k.close()
+	s, err := k.survey()
 	if err != nil {
 		return err
 	}
 	if err := s.refuseTenants(); err != nil {
 		return err
 	}
-	links, err := rtnl.List(route)
+	links, err := rtnl.List(k.route)
 	if err != nil {
 		return err
 	}
@@ -47,14 +42,14 @@ func down() error {
 	})
 	// A run that starts meanwhile looks at its bridge after it has its lease:
 	// either it sees this note, or its lease makes dropTable fail.
-	if err := note(route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
+	if err := note(k.route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
 		return err
 	}
 	if err := s.dropTable(); err != nil {
-		return errors.Join(err, note(route, bridges, bridgeAlias))
+		return errors.Join(err, note(k.route, bridges, bridgeAlias))
 	}
 	for _, br := range bridges {
-		if err := route.Do(rtnl.DeleteLink(br.Index, br.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
+		if err := k.route.Do(rtnl.DeleteLink(br.Index, br.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
 			return err
 		}
 	}

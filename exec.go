@@ -15,9 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
-	"container/nat"
-	"container/nl"
-	"container/rtnl"
 )
 
 // execOptions is what an exec was asked for.
@@ -224,7 +221,7 @@ func (x *target) hostname() (string, error) {
 
 // findTenant finds the container at an address.
 func findTenant(a netip.Addr) (*tenant, error) {
-	s, err := surveyHost()
+	s, err := survey()
 	if err != nil {
 		return nil, err
 	}
@@ -232,19 +229,4 @@ func findTenant(a netip.Addr) (*tenant, error) {
 		return t, nil
 	}
 	return nil, fmt.Errorf("no container at %s (main ls shows those that run)", a)
-}
-
-// surveyHost takes the inventory for one look.
-func surveyHost() (*inventory, error) {
-	var route, c *nl.Conn
-	route, err := rtnl.Dial()
-	if err != nil {
-		return nil, err
-	}
-	defer route.Close()
-	if c, err = nat.Dial(); err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	return survey(route, c)
 }

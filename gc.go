@@ -8,27 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
-	"container/nat"
-	"container/nl"
-	"container/rtnl"
 )
 
 // gc clears what killed runs left behind: leases and published ports of
 // containers that are gone, and their cgroups. Their links and namespaces the
 // kernel has cleared with their last process.
 func gc() error {
-	route, err := rtnl.Dial()
+	k, err := dialKernel()
 	if err != nil {
 		return err
 	}
-	defer route.Close()
-	c, err := nat.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	defer k.close()
 	for {
-		err := sweepOnce(route, c)
+		err := k.sweep()
 		if !errors.Is(err, unix.ERESTART) {
 			return errors.Join(err, cgroup.Sweep())
 		}
@@ -36,8 +28,8 @@ func gc() error {
 	}
 }
 
-func sweepOnce(route, c *nl.Conn) error {
-	s, err := survey(route, c)
+func (k *kernel) sweep() error {
+	s, err := k.survey()
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func ls(args []string, w io.Writer) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("ls takes no arguments, and here is %q", fs.Arg(0))
 	}
-	s, err := surveyHost()
+	s, err := survey()
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func run(o *options) (status int, err error) {
 	}
 	// While the command starts: what other runs may have left behind. If that
 	// can't be cleared now, the next run or "main gc" will.
-	_ = sweepOnce(route, guard.nat)
+	_ = (&kernel{route, guard.nat}).sweep()
 	status, err = box.wait(signals, term)
 	if status == statusSignal+int(unix.SIGKILL) && group.OOMKilled() {
 		err = &statusError{status, errors.New("out of memory: the kernel killed a process of the container, which had used up its -memory")}

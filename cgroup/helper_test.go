@@ -20,37 +20,25 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/integration/need"
 )
 
 // What the tests stand on that make real groups. They are below a directory of
 // the test process's own, not of the product's.
-
-// mustRun says that nothing may be skipped: a skipped test proves nothing, and
-// in CI nobody would see it.
-func mustRun() bool {
-	return os.Getenv("MUST_RUN") == "1" || os.Getenv("CI") == "true" && os.Geteuid() == 0
-}
-
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if mustRun() {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
 
 // realHost is the host that the tests run on. When the test ends, nothing may
 // be left.
 func realHost(t testing.TB) host {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		skip(t, "needs root, to make control groups")
+		need.Skip(t, "needs root, to make control groups")
 	}
 	h := kernel
 	h.parent = fmt.Sprintf("cgtest-%d", os.Getpid())
 	for _, c := range controllers {
 		if _, err := h.where(c.name); err != nil {
-			skip(t, err.Error())
+			need.Skip(t, err.Error())
 		}
 	}
 	t.Cleanup(func() {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"container/integration/lab"
+	"container/integration/need"
 )
 
 // made is the binary that make makes of the tree in a directory.
@@ -26,8 +26,8 @@ func made(t *testing.T, dir string) []byte {
 
 // make makes one static, stripped binary, and the same bytes in any directory.
 func TestMake(t *testing.T) {
-	lab.NeedRoot(t) // who has the build cache and the module cache
-	lab.NeedTool(t, "make")
+	need.Root(t) // who has the build cache and the module cache
+	need.Tool(t, "make")
 	top := t.TempDir()
 	here, there := filepath.Join(top, "a"), filepath.Join(top, "another", "directory", "far.away")
 	copyTree(t, "..", here)

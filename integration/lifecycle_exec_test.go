@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 var execText = regexp.MustCompile(`(?m)^\d+\s+execve(?:at)?\("([^"]*)".*= (.*)$`)
@@ -19,7 +20,7 @@ var execText = regexp.MustCompile(`(?m)^\d+\s+execve(?:at)?\("([^"]*)".*= (.*)$`
 // succeeded.
 func executed(t *testing.T, n *lab.Node, status int, program string, args ...string) []string {
 	t.Helper()
-	lab.NeedTool(t, "strace")
+	need.Tool(t, "strace")
 	trace := filepath.Join(t.TempDir(), "trace")
 	c := n.Command("strace", append([]string{"-f", "-qq", "-e", "trace=execve,execveat", "-e", "signal=none", "-o", trace, program}, args...)...)
 	stdout, stderr, got := c.Result()

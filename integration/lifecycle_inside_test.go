@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 // namespace names the namespace of a kind that a process is in.
@@ -76,11 +77,11 @@ func TestInside(t *testing.T) {
 // What is mounted in a container is not on the host, where mounts are shared
 // between namespaces too (systemd makes them so).
 func TestMountsStayInside(t *testing.T) {
-	lab.NeedTool(t, "unshare")
+	need.Tool(t, "unshare")
 	n := lab.New(t).Host
 	const script = `cat /proc/self/mountinfo; echo; "$0" "$@" || exit; cat /proc/self/mountinfo`
 	c := n.Command("unshare", "--mount", "--propagation", "shared", "sh", "-c", script,
-		lab.MainBinary(t), address, "mount", "-t", "tmpfs", "none", "/mnt")
+		lab.MainBinary(t), "-cap-add", "SYS_ADMIN", address, "mount", "-t", "tmpfs", "none", "/mnt")
 	stdout, stderr, status := c.Result()
 	before, after, _ := strings.Cut(stdout, "\n\n")
 	if status != 0 || stderr != "" || !strings.Contains(before, " shared:") {
@@ -213,7 +214,7 @@ func TestEnvironment(t *testing.T) {
 // The command has the signal mask that its caller had, and ignores what the
 // caller ignored.
 func TestSignalsInherited(t *testing.T) {
-	lab.NeedTool(t, "env")
+	need.Tool(t, "env")
 	bit := func(s unix.Signal) uint64 { return 1 << (s - 1) }
 	// Those that libc keeps for its threads: env leaves them as they are.
 	libcs := bit(32) | bit(33)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 // Each signal arrives at the command once. One that came twice would be in the
@@ -102,7 +103,7 @@ func TestSignalDuringStart(t *testing.T) {
 
 // nohup(1): a signal that the caller ignores is ignored all the way.
 func TestIgnoredSignal(t *testing.T) {
-	lab.NeedTool(t, "env")
+	need.Tool(t, "env")
 	n := lab.New(t).Host
 	c := n.Command("env", "--ignore-signal=HUP", lab.MainBinary(t), address, "sh", "-c", "echo ready; exec sleep 1000")
 	awaitReady(t, c)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 // The container's own view: its links, its address, its way out.
@@ -148,7 +149,7 @@ func TestHostSettings(t *testing.T) {
 // however many there are.
 func TestNoRulePerContainer(t *testing.T) {
 	t.Parallel()
-	lab.NeedTool(t, "nft")
+	need.Tool(t, "nft")
 	l := lab.New(t)
 	l.Host.Container(t, addr30)
 	before := chains(l.Host.Ruleset())

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 )
 
@@ -125,7 +126,7 @@ func TestTakeOnSameBridge(t *testing.T) {
 // Whoever has an address or a port keeps it, and the one who comes later has
 // nothing: no lease where the port is taken, no port where the lease is.
 func TestTakeWhatIsTaken(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	for name, claim := range map[string]Claim{
 		"the same claim": aClaim(),
 		"the address":    {Address: aClaim().Address},
@@ -160,7 +161,7 @@ func TestTakeWhatIsTaken(t *testing.T) {
 // Neighbouring networks share a border in the set of intervals: one ends where
 // the other begins. Whichever comes first, both stand, and come again.
 func TestTakeOnNeighbouringNetworks(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	a, b := aClaim(), anotherClaim()
 	b.Bridge, b.Network = "br1", netip.MustParsePrefix("172.16.1.0/24")
 	for _, claims := range [][]Claim{{a, b, a, b}, {b, a, b, a}} {
@@ -179,7 +180,7 @@ func TestTakeOnNeighbouringNetworks(t *testing.T) {
 }
 
 func TestTakeOnOverlappingNetworks(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	for _, network := range []string{"172.16.0.0/16", "172.16.0.0/25", "172.16.0.128/25"} {
 		t.Run(network, func(t *testing.T) {
 			netns(t)
@@ -212,7 +213,7 @@ func TestRelease(t *testing.T) {
 
 // The claim has come to be somebody else's, in whole or in part.
 func TestReleaseOfWhatIsElses(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	sameAddress, samePort, sameAddressAndPort := anotherClaim(), anotherClaim(), anotherClaim()
 	sameAddress.Address = aClaim().Address
 	samePort.Ports = aClaim().Ports[3:4]

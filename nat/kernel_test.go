@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 )
 
@@ -64,7 +65,7 @@ func TestDeleteTable(t *testing.T) {
 // namespace and messages are sent in another, and after each transaction nft
 // tells the two rulesets.
 func TestCommands(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	a, b := aClaim(), anotherClaim()
 	transactions := [][]nl.Request{
 		Ruleset(),

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 )
 
@@ -25,44 +26,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// mustRun says that nothing may be skipped: a skipped test proves nothing,
-// and in CI nobody would see it.
-func mustRun() bool {
-	return os.Getenv("MUST_RUN") == "1" || os.Getenv("CI") == "true" && os.Geteuid() == 0
-}
-
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if mustRun() {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		skip(t, "needs root, to make a network namespace")
-	}
-}
-
-func needTool(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		skip(t, "needs the tool "+name+": "+err.Error())
-	}
-}
-
 // netns puts the rest of the test into a new network namespace. The thread is
 // never unlocked: Go ends it with the test's goroutine, and the namespace goes
 // with it. Commands that the test starts are in there too. Subtests, being
 // other goroutines, are not: they call netns themselves.
 func netns(t testing.TB) {
 	t.Helper()
-	needRoot(t)
+	need.Root(t)
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		skip(t, "needs a new network namespace: unshare: "+err.Error())
+		need.Skip(t, "needs a new network namespace: unshare: "+err.Error())
 	}
 }
 
@@ -101,7 +74,7 @@ func refuse(t testing.TB, want unix.Errno, reqs []nl.Request) error {
 // run is the standard output of a command that must succeed.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	needTool(t, name)
+	need.Tool(t, name)
 	var stderr strings.Builder
 	cmd := exec.Command(name, args...)
 	cmd.Stderr = &stderr

@@ -4,12 +4,12 @@ package nl_test
 
 import (
 	"errors"
-	"os"
 	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 )
 
@@ -17,32 +17,11 @@ import (
 // of its own, reached through a descriptor. Nothing is ever sent to the
 // namespace that the tests were started in.
 
-// mustRun says that nothing may be skipped: a skipped test proves nothing,
-// and in CI nobody would see it.
-func mustRun() bool {
-	return os.Getenv("MUST_RUN") == "1" || os.Getenv("CI") == "true" && os.Geteuid() == 0
-}
-
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if mustRun() {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		skip(t, "needs root, to make a network namespace")
-	}
-}
-
 // netns is a descriptor of a new network namespace, which lives as long as
 // the test.
 func netns(t testing.TB) int {
 	t.Helper()
-	needRoot(t)
+	need.Root(t)
 	fd := -1
 	err := throwAway(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -53,7 +32,7 @@ func netns(t testing.TB) int {
 		return err
 	})
 	if err != nil {
-		skip(t, "needs a new network namespace: "+err.Error())
+		need.Skip(t, "needs a new network namespace: "+err.Error())
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return fd

@@ -5,7 +5,6 @@ package rtnl_test
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 	"container/rtnl"
 )
@@ -23,41 +23,13 @@ import (
 // of its own, reached through a descriptor. Nothing is ever sent to the
 // namespace that the tests were started in.
 
-// mustRun says that nothing may be skipped: a skipped test proves nothing,
-// and in CI nobody would see it.
-func mustRun() bool {
-	return os.Getenv("MUST_RUN") == "1" || os.Getenv("CI") == "true" && os.Geteuid() == 0
-}
-
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if mustRun() {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		skip(t, "needs root, to make a network namespace")
-	}
-}
-
-func needTool(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		skip(t, "needs the tool "+name+": "+err.Error())
-	}
-}
-
 // netns is a network namespace, by a descriptor.
 type netns int
 
 // newNetns makes a network namespace that lives as long as the test.
 func newNetns(t testing.TB) netns {
 	t.Helper()
-	needRoot(t)
+	need.Root(t)
 	fd := -1
 	err := throwAway(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -68,7 +40,7 @@ func newNetns(t testing.TB) netns {
 		return err
 	})
 	if err != nil {
-		skip(t, "needs a new network namespace: "+err.Error())
+		need.Skip(t, "needs a new network namespace: "+err.Error())
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return netns(fd)
@@ -100,7 +72,7 @@ func throwAway(f func() error) error {
 // wrote to standard output.
 func (ns netns) run(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
-	needTool(t, name)
+	need.Tool(t, name)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -113,7 +85,7 @@ func (ns netns) run(t testing.TB, name string, args ...string) []byte {
 // sh runs a line of shell script in the namespace.
 func (ns netns) sh(t testing.TB, line string) []byte {
 	t.Helper()
-	needTool(t, "ip") // nearly all lines are
+	need.Tool(t, "ip") // nearly all lines are
 	return ns.run(t, "sh", "-c", line)
 }
 
@@ -160,8 +132,8 @@ func (ns netns) index(t testing.TB, name string) uint32 {
 // nothing until the test ends: where the other end of a veth goes.
 func container(t testing.TB) (pid int, ns netns) {
 	t.Helper()
-	needRoot(t)
-	needTool(t, "cat")
+	need.Root(t)
+	need.Tool(t, "cat")
 	cmd := exec.Command("cat") // until its standard input ends
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
 	stdin, err := cmd.StdinPipe()

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"container/integration/need"
 )
 
 // TestCmdDoes runs each request's Cmd with the real ip(8) in one world, sends
@@ -25,7 +27,7 @@ func TestCmdDoes(t *testing.T) {
 	for _, d := range deeds {
 		t.Run(d.name, func(t *testing.T) {
 			if d.writes {
-				needTool(t, "sysctl")
+				need.Tool(t, "sysctl")
 			}
 			a, b := newWorld(t, d.setup), newWorld(t, d.setup)
 			before := b.state(t, d.probe)

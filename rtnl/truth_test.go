@@ -16,6 +16,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"container/integration/need"
 	"container/nl"
 )
 
@@ -97,8 +98,8 @@ func orNothing(s string) string {
 // messages that it sent.
 func (ns netns) trace(t *testing.T, line string) []netlink.Message {
 	t.Helper()
-	needTool(t, "ip")
-	needTool(t, "strace")
+	need.Tool(t, "ip")
+	need.Tool(t, "strace")
 	file := filepath.Join(t.TempDir(), "trace")
 	ns.run(t, "strace", "-f", "-qq", "-o", file, "-s", "0",
 		"-e", "signal=none", "-e", "trace=sendmsg,sendto", "-e", "write=all",

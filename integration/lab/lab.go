@@ -27,6 +27,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"container/integration/need"
 	"container/rtnl"
 )
 
@@ -58,10 +59,10 @@ func New(t testing.TB) *Lab {
 // Machine is a further machine, with nothing but lo. Join connects it.
 func (l *Lab) Machine(name string) *Node {
 	l.t.Helper()
-	NeedRoot(l.t)
+	need.Root(l.t)
 	n, err := newNode(l.t, name)
 	if err != nil {
-		skip(l.t, "needs a new network namespace: "+err.Error())
+		need.Skip(l.t, "needs a new network namespace: "+err.Error())
 	}
 	l.t.Cleanup(n.close)
 	// Links get no IPv6 address that nobody gave them: it would come some time

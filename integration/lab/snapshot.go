@@ -14,6 +14,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"container/integration/need"
 )
 
 // Snapshot is the state of the machine's network as text, to be compared with
@@ -120,7 +122,7 @@ func (n *Node) ruleset() string {
 // Ruleset is what "nft list ruleset" prints. It takes the tool nft.
 func (n *Node) Ruleset() string {
 	n.t.Helper()
-	NeedTool(n.t, "nft")
+	need.Tool(n.t, "nft")
 	out, err := n.Command("nft", "list", "ruleset").Output()
 	if err != nil {
 		n.t.Fatalf("%s: nft list ruleset: %v", n.Name, err)
