@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,6 +59,7 @@ func isTerminal(fd int) bool {
 // terminal is the caller's terminal joined to the container's.
 type terminal struct {
 	master *os.File
+	fd     int           // of master, which is not to be asked for it: that would make it block
 	saved  *unix.Termios // the caller's settings, nil when it is no terminal
 	output chan struct{} // closed when all output has been passed on
 }
@@ -65,7 +67,11 @@ type terminal struct {
 // joinTerminal passes bytes between the caller's standard streams and the
 // master end.
 func joinTerminal(master int) (*terminal, error) {
-	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), output: make(chan struct{})}
+	// What does not block, Go waits for in a way that a deadline can end.
+	if err := unix.SetNonblock(master, true); err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), fd: master, output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
 		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, raw(*saved)); err != nil {
 			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
@@ -109,9 +115,24 @@ func copyWindowSize(master int) {
 	_ = unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, size)
 }
 
-// leave gives the caller's terminal its settings back when all output is out.
+// leave passes on what the command has written last, and gives the caller's
+// terminal its settings back. Others in the container may have the slave end
+// still, and write to it when they like: nobody waits for them.
 func (t *terminal) leave() {
+	_ = t.master.SetReadDeadline(time.Now())
 	<-t.output
+	// A read that finds nothing has made sure that nothing is on its way
+	// (n_tty_read, drivers/tty/n_tty.c, flushes the buffer between the ends).
+	var b [4096]byte
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(t.fd, b[:]) })
+		if n <= 0 || err != nil {
+			break
+		}
+		if _, err := os.Stdout.Write(b[:n]); err != nil {
+			break
+		}
+	}
 	t.restore()
 }
 
