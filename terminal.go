@@ -105,7 +105,7 @@ func raw(s unix.Termios) *unix.Termios {
 
 // resize gives the pty the size of the caller's window; the kernel tells the
 // foreground processes (SIGWINCH).
-func (t *terminal) resize() { copyWindowSize(int(t.master.Fd())) }
+func (t *terminal) resize() { copyWindowSize(t.fd) }
 
 func copyWindowSize(master int) {
 	size, err := unix.IoctlGetWinsize(unix.Stdout, unix.TIOCGWINSZ)
