@@ -243,7 +243,7 @@ func join(t *testing.T, n *lab.Node, args ...string) *joined {
 // returns when that answers.
 func (h *held) start(t *testing.T) {
 	t.Helper()
-	h.Cmd.Stderr = h.stderr
+	h.Stderr = h.stderr
 	var err error
 	if h.stdin, err = h.StdinPipe(); err != nil {
 		t.Fatal(err)
