@@ -15,7 +15,7 @@ FUZZTIME ?= 60s
 TOOLS    := ip:iproute2 nft:nftables sysctl:procps iptables:iptables strace:strace busybox:busybox-static
 
 main: $(SOURCES) go.mod go.sum Makefile
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $@ .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $@ .
 
 .PHONY: run
 run: main

@@ -190,7 +190,9 @@ func (p *program) limitFiles() (step, error) {
 	return call("prlimit RLIMIT_NOFILE", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&lim)), 0), nil
 }
 
-// unblockSignals gives the command the signal mask that its caller had.
+// unblockSignals gives the command the signal mask that its caller had, less
+// those that end a program by default: Go unblocks these at its start, and does
+// not tell.
 func (p *program) unblockSignals() step {
 	return call("sigprocmask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&p.mask)), 0, sigsetSize())
 }

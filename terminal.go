@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +60,7 @@ func isTerminal(fd int) bool {
 // terminal is the caller's terminal joined to the container's.
 type terminal struct {
 	master *os.File
-	fd     int           // of master, which is not to be asked for it: that would make it block
+	fd     int           // of master, which (*os.File).Fd would make blocking
 	saved  *unix.Termios // the caller's settings, nil when it is no terminal
 	output chan struct{} // closed when all output has been passed on
 }
@@ -67,9 +68,9 @@ type terminal struct {
 // joinTerminal passes bytes between the caller's standard streams and the
 // master end.
 func joinTerminal(master int) (*terminal, error) {
-	// What does not block, Go waits for in a way that a deadline can end.
+	// For leave's deadline.
 	if err := unix.SetNonblock(master, true); err != nil {
-		return nil, fmt.Errorf("terminal: %w", err)
+		return nil, fmt.Errorf("the terminal's master end: %w", err)
 	}
 	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), fd: master, output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
@@ -84,9 +85,11 @@ func joinTerminal(master int) (*terminal, error) {
 		_, _ = io.Copy(t.master, os.Stdin)
 	}()
 	go func() {
+		defer close(t.output)
 		// EIO, when no process has the slave end any more.
-		_, _ = io.Copy(os.Stdout, t.master)
-		close(t.output)
+		if _, err := io.Copy(os.Stdout, t.master); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.drain()
+		}
 	}()
 	return t, nil
 }
@@ -115,25 +118,30 @@ func copyWindowSize(master int) {
 	_ = unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, size)
 }
 
-// leave passes on what the command has written last, and gives the caller's
-// terminal its settings back. Others in the container may have the slave end
-// still, and write to it when they like: nobody waits for them.
+// leave gives the caller's terminal its settings back when all is out that the
+// command has written. Others that it left behind in the container may have the
+// slave end yet: they are not waited for.
 func (t *terminal) leave() {
 	_ = t.master.SetReadDeadline(time.Now())
 	<-t.output
-	// A read that finds nothing has made sure that nothing is on its way
-	// (n_tty_read, drivers/tty/n_tty.c, flushes the buffer between the ends).
-	var b [4096]byte
-	for {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Read(t.fd, b[:]) })
-		if n <= 0 || err != nil {
-			break
-		}
-		if _, err := os.Stdout.Write(b[:n]); err != nil {
-			break
-		}
-	}
 	t.restore()
+}
+
+// drain passes on what is in the pty, which holds no more than this. A read
+// that does not wait has the kernel deliver first what is on its way
+// (n_tty_read, drivers/tty/n_tty.c).
+func (t *terminal) drain() {
+	buf := make([]byte, 4096)
+	for left := 256 << 10; left > 0; {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(t.fd, buf) })
+		if err != nil || n == 0 {
+			return
+		}
+		if _, err := os.Stdout.Write(buf[:n]); err != nil {
+			return
+		}
+		left -= n
+	}
 }
 
 func (t *terminal) restore() {

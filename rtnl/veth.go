@@ -30,7 +30,7 @@ type VethPeer struct {
 // The peer can't be made up, because veth_open (drivers/net/veth.c) answers
 // ENOTCONN while the two are not linked yet.
 //
-// It fails with EEXIST when a name is taken, ENODEV when the bridge is gone,
+// It fails with EEXIST when a name is taken, EINVAL when the bridge is gone,
 // ESRCH when the process is, EXFULL (1,023 ports) when the bridge is full and
 // EOPNOTSUPP when the kernel has no veth.
 func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Request {
@@ -55,7 +55,7 @@ func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Requ
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no veth support: CONFIG_VETH, module veth"},
 			{Errno: unix.EXFULL, Text: "a bridge holds 1,023 ports: choose another with -bridge"},
-			{Errno: unix.ENODEV, Text: "the bridge went away meanwhile"},
+			{Errno: unix.EINVAL, Text: "the bridge went away meanwhile"},
 		},
 	}
 }
