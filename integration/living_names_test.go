@@ -113,8 +113,8 @@ func TestTreeIsUntouched(t *testing.T) {
 	}
 }
 
-// A thousand orphans are reaped as they end: a limit of thirty processes, among
-// which the dead count until then, is not reached.
+// A thousand orphans are reaped as they end: a limit of three hundred processes,
+// among which the dead count until then, is not reached.
 func TestOrphansAreReaped(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host

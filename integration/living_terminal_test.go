@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -183,7 +184,13 @@ func (y *console) start(t *testing.T, c *lab.Cmd) *lab.Cmd {
 // ends waits for a program's end and checks its status.
 func (y *console) ends(t *testing.T, c *lab.Cmd, status int) {
 	t.Helper()
-	_ = c.Wait()
+	over := make(chan struct{})
+	go func() { _ = c.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(lab.Patience()):
+		t.Fatalf("%s: it does not end\n%s", strings.Join(c.Args[1:], " "), y.text())
+	}
 	if c.Status() != status {
 		t.Errorf("%s: status %d, want %d\n%s", strings.Join(c.Args[1:], " "), c.Status(), status, y.text())
 	}
