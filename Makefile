@@ -12,7 +12,8 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 60s
 
 # What the tests look at the kernel with. The product needs none of it.
-TOOLS    := ip:iproute2 nft:nftables sysctl:procps iptables:iptables strace:strace busybox:busybox-static
+TOOLS    := ip:iproute2 nft:nftables sysctl:procps top:procps strace:strace busybox:busybox-static perl:perl \
+            bash:bash tmux:tmux vim:vim less:less setpriv:util-linux unshare:util-linux
 
 main: $(SOURCES) go.mod go.sum Makefile
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $@ .

@@ -121,9 +121,9 @@ func TestFullScreenPrograms(t *testing.T) {
 
 	for _, verb := range []string{address, "exec -w " + dir + " 172.16.0.31"} {
 		s := newScreen(t, n)
-		s.enter(t, "cd "+dir+"; V='"+verb+"'; clear; stty -g >before", "Enter")
-		s.awaitText(t, prompt+"\n")
-		scroll := prompt
+		s.enter(t, "cd "+dir+"; V='"+verb+"'; clear; stty -g >before; echo ready", "Enter")
+		s.awaitText(t, "ready\n"+prompt+"\n")
+		scroll := "ready\n" + prompt
 
 		// vim draws the file and its last line, on a screen of its own.
 		s.enter(t, "$M $V vim -u NONE -N -i NONE f", "Enter")
