@@ -5,22 +5,25 @@
 //
 // The story of a run, and where each part is told:
 //
-//  1. The command line becomes options (options.go). What can be refused
-//     without touching anything is refused here.
+//  1. The command line becomes options (options.go), and the options a command
+//     in the container's tree (tree.go). What can be refused without touching
+//     anything is refused here.
 //  2. The published ports are bound, so that nobody else takes them
 //     (reserve.go).
 //  3. The host is made ready: the bridge with its address, the nf_tables
 //     ruleset, forwarding (host.go; packages rtnl and nat build the messages,
 //     package nl sends them).
 //  4. A raw clone makes the container's first process in new namespaces
-//     (clone_linux.go). It mounts what it needs and waits (container.go).
+//     (clone_linux.go). It enters its cgroup (package cgroup), mounts the
+//     container's tree (filesystem.go, names.go) and waits (container.go).
 //  5. A veth is made, one end on the bridge, the other in the container's
 //     network namespace, and given its address and route (network.go).
 //  6. A second raw clone makes the guardian, which takes the address and the
 //     ports back when the run ends, however it ends (guardian.go).
 //  7. One nf_tables transaction leases the address and publishes the ports.
-//  8. The container's first process is let go: it forks, its child executes
-//     the command, and it stays as the init that reaps and passes signals on.
+//  8. The container's first process is let go: it forks, its child becomes who
+//     it is to be (user.go, capability.go, package seccomp) and executes the
+//     command, and it stays as the init that reaps and passes signals on.
 //  9. The runner passes signals on and waits (run.go), then undoes in reverse
 //     what is to be undone (undo.go).
 package main

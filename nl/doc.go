@@ -9,7 +9,6 @@
 // checks what the program tells the kernel has one place to stand.
 //
 // The kernel handles every message of one sendmsg(2) before that call returns
-// (netlink_unicast_kernel, net/netlink/af_netlink.c), so the answers are
-// queued in the order of the requests, and the nth answer is the nth
-// request's.
+// (netlink_unicast_kernel, net/netlink/af_netlink.c), so all answers are there
+// to be received when it has returned, each with its request's sequence number.
 package nl
