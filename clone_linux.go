@@ -156,8 +156,8 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 // (PR_SET_PDEATHSIG). Go ends a thread only when a goroutine ends that is
 // locked to it, and no goroutine of this program locks its thread
 // (TestNoLockedThreads), so that is when the process ends. Locking the
-// goroutine here instead would cost 0.7 ms: each thread that the runtime
-// starts from then on goes through a further one.
+// goroutine here instead costs: each thread that the runtime starts from then on
+// goes through a further one (signal.Notify took 0.75 ms, and 0.3 without).
 //
 // cgroup is a descriptor of the cgroup v2 directory that the child starts in,
 // or -1 for the parent's own. Where clone(2) has to do (p.plain), it starts in
