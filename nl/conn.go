@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -157,7 +158,7 @@ func (c *Conn) query(r Request) (all []netlink.Message, torn bool, err error) {
 func (c *Conn) Join(group uint32, what string) error {
 	// A socket gets no events before it is bound to a port id.
 	err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	if err == nil {
+	if err == nil || errors.Is(err, unix.EINVAL) { // EINVAL: it has been, by sending
 		err = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(group))
 	}
 	if err != nil {
@@ -173,6 +174,15 @@ func (c *Conn) Receive(what string) ([]netlink.Message, error) {
 		return nil, &Error{What: what, Err: err}
 	}
 	return msgs, nil
+}
+
+// ReceiveWithin is Receive that gives up after a while: EAGAIN.
+func (c *Conn) ReceiveWithin(d time.Duration, what string) ([]netlink.Message, error) {
+	tv := unix.NsecToTimeval(max(d, time.Microsecond).Nanoseconds())
+	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		return nil, &Error{What: what, Err: err}
+	}
+	return c.Receive(what)
 }
 
 // send puts requests into one sendto(2), with sequence numbers that go up by

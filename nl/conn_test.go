@@ -3,9 +3,11 @@
 package nl_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -98,6 +100,61 @@ func TestClose(t *testing.T) {
 	_, err = c.Query(list)
 	if e := asError(t, err); e.What != list.What || !errors.Is(err, unix.EBADF) {
 		t.Errorf("Query of a closed connection: got %v, want EBADF", err)
+	}
+}
+
+// Within no time nothing comes; what has come is there; and one that waits for
+// longer gets what comes meanwhile.
+func TestReceiveWithin(t *testing.T) {
+	ns := netns(t)
+	watch, c := dial(t, ns), dial(t, ns)
+	if err := watch.Join(unix.RTNLGRP_LINK, "watch links"); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, time.Millisecond} {
+		_, err := watch.ReceiveWithin(d, "wait for a link")
+		if e := asError(t, err); !errors.Is(err, unix.EAGAIN) || e.What != "wait for a link" {
+			t.Errorf("within %s: got the error %v, want EAGAIN", d, err)
+		}
+	}
+
+	tells := func(name string, d time.Duration) {
+		t.Helper()
+		for {
+			msgs, err := watch.ReceiveWithin(d, "wait for a link")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range msgs {
+				if m.Header.Type == netlink.HeaderType(unix.RTM_NEWLINK) && bytes.Contains(m.Data, append([]byte(name), 0)) {
+					return
+				}
+			}
+		}
+	}
+	if err := c.Do(rtnl.Bridge("br0", mac)); err != nil {
+		t.Fatal(err)
+	}
+	tells("br0", 0)
+	for { // and what else there was to tell of it
+		if _, err := watch.ReceiveWithin(0, "wait for a link"); err != nil {
+			break
+		}
+	}
+	made := make(chan error, 1)
+	go func() { made <- c.Do(rtnl.Bridge("br1", mac)) }()
+	tells("br1", time.Minute)
+	if err := <-made; err != nil {
+		t.Error(err)
+	}
+
+	// The socket asks and is answered as before.
+	works(t, c)
+	if err := watch.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.ReceiveWithin(time.Minute, "wait for a link"); !errors.Is(err, unix.EBADF) {
+		t.Errorf("of a closed connection: got the error %v, want EBADF", err)
 	}
 }
 

@@ -4,6 +4,7 @@ package nl
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -80,4 +81,26 @@ func marshal(reqs []Request, seq uint32) []byte {
 		b = append(b, r.Data...)
 	}
 	return b
+}
+
+// Unmarshal is requests again out of what Marshal made of them. What they were
+// about is not in there: what stands for all of them.
+func Unmarshal(b []byte, what string) ([]Request, error) {
+	msgs, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	reqs := make([]Request, len(msgs))
+	rest := len(b)
+	for i, m := range msgs {
+		rest -= nlmsgHdrLen + len(m.Data)
+		if len(m.Data) < 4 {
+			return nil, fmt.Errorf("%s: a message of %d bytes", what, len(m.Data))
+		}
+		reqs[i] = Request{Type: m.Header.Type, Flags: m.Header.Flags, Data: m.Data, What: what}
+	}
+	if rest != 0 {
+		return nil, fmt.Errorf("%s: %d bytes that are no message", what, rest)
+	}
+	return reqs, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/mdlayher/netlink"
@@ -58,6 +59,86 @@ func TestMarshalNothing(t *testing.T) {
 	if b := nl.Marshal(nil); len(b) != 0 {
 		t.Errorf("got %x, want nothing", b)
 	}
+}
+
+// What Marshal has written down is read again, but for the words.
+func TestUnmarshal(t *testing.T) {
+	reqs := []nl.Request{
+		{Type: 0x10, Flags: 0x605, Data: []byte("eight by"), What: "one", Cmd: "ip one"},
+		{Type: 0x12, Flags: netlink.Request, Data: []byte("four")},
+		{Type: 0xffff, Flags: 0xffff, Data: bytes.Repeat([]byte("long"), 1<<16)},
+	}
+	b := nl.Marshal(reqs)
+	got, err := nl.Unmarshal(b, "what it was")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(reqs) {
+		t.Fatalf("got %d requests of %d", len(got), len(reqs))
+	}
+	for i, r := range got {
+		w := reqs[i]
+		if r.Type != w.Type || r.Flags != w.Flags || !bytes.Equal(r.Data, w.Data) || r.What != "what it was" || r.Cmd != "" || r.Advice != nil {
+			t.Errorf("request %d: got %+v, want %+v", i, r, w)
+		}
+	}
+	if again := nl.Marshal(got); !bytes.Equal(again, b) {
+		t.Error("written down again they are other bytes")
+	}
+	// The requests are not in the memory that they were read from.
+	clear(b)
+	if !bytes.Equal(got[0].Data, reqs[0].Data) {
+		t.Error("they change with what they were read from")
+	}
+
+	if got, err := nl.Unmarshal(nil, "nothing"); err != nil || len(got) != 0 {
+		t.Errorf("of nothing: got %d requests (error %v)", len(got), err)
+	}
+}
+
+// Cut off anywhere but between two requests is not less, but an error.
+func TestUnmarshalRefuses(t *testing.T) {
+	b := nl.Marshal([]nl.Request{{Type: 1, Data: []byte("eight by")}, {Type: 2, Data: []byte("four")}})
+	for n := range b {
+		got, err := nl.Unmarshal(b[:n], "the list")
+		if between := n == 0 || n == 24; between != (err == nil) {
+			t.Errorf("the first %d bytes of %d: got %d requests (error %v)", n, len(b), len(got), err)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"a message without a family": nl.Marshal([]nl.Request{{Type: 1}}),
+		"one of 2 bytes":             cat(u32(18), u16(1), u16(0), u32(0), u32(0), []byte("xx")),
+		"one that is longer":         cat(u32(21), u16(1), u16(0), u32(0), u32(0), []byte("four")),
+		"one shorter than its head":  cat(u32(15), u16(1), u16(0), u32(0), u32(0), []byte("four")),
+		"one of no length":           make([]byte, 64),
+		"one of all lengths":         bytes.Repeat([]byte{0xff}, 64),
+	} {
+		if got, err := nl.Unmarshal(b, "the list"); err == nil || !strings.HasPrefix(err.Error(), "the list: ") {
+			t.Errorf("%s: got %+v and the error %v", name, got, err)
+		}
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add(nl.Marshal([]nl.Request{{Type: 1, Flags: 5, Data: []byte("eight by")}, {Type: 2, Data: []byte("four")}}))
+	f.Add([]byte{})
+	f.Add(make([]byte, 64))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		reqs, err := nl.Unmarshal(b, "what it was")
+		if err != nil {
+			return
+		}
+		// But for the numbers, which it counts itself, it is what it was.
+		again, err := nl.Unmarshal(nl.Marshal(reqs), "what it was")
+		if err != nil || len(again) != len(reqs) {
+			t.Fatalf("%x: got %d requests, and again %d (error %v)", b, len(reqs), len(again), err)
+		}
+		for i, r := range again {
+			if w := reqs[i]; r.Type != w.Type || r.Flags != w.Flags || !bytes.Equal(r.Data, w.Data) {
+				t.Errorf("%x: request %d is %+v, and again %+v", b, i, w, r)
+			}
+		}
+	})
 }
 
 func TestSilent(t *testing.T) {
