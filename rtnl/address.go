@@ -48,9 +48,14 @@ func family(a netip.Addr) uint8 {
 func Address(index uint32, dev string, p netip.Prefix) nl.Request {
 	addr := p.Addr().AsSlice()
 	cmd := fmt.Sprintf("ip addr add %s dev %s", p, dev)
+	var advice []nl.Advice
 	switch {
 	case p.Addr().Is6():
 		cmd += " nodad"
+		advice = []nl.Advice{
+			{Errno: unix.EACCES, Text: "IPv6 is disabled here: net.ipv6.conf." + dev + ".disable_ipv6"},
+			{Errno: unix.EINVAL, Text: "IPv6 takes a link with an MTU of 1280 or more"},
+		}
 	case hasBroadcast(p):
 		cmd += " broadcast +"
 	}
@@ -69,11 +74,9 @@ func Address(index uint32, dev string, p netip.Prefix) nl.Request {
 				ae.Uint32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
 			}
 		}),
-		What: fmt.Sprintf("link %s: add address %s", dev, p),
-		Cmd:  cmd,
-		Advice: []nl.Advice{
-			{Errno: unix.EACCES, Text: "IPv6 is disabled here: net.ipv6.conf." + dev + ".disable_ipv6"},
-		},
+		What:   fmt.Sprintf("link %s: add address %s", dev, p),
+		Cmd:    cmd,
+		Advice: advice,
 	}
 }
 
@@ -87,27 +90,49 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// GetAddresses asks for the IPv4 addresses of every link. (A request for one
+// GetAddresses asks for the addresses of every link: of one family
+// (unix.AF_INET, unix.AF_INET6) or of all (unix.AF_UNSPEC). (A request for one
 // link alone takes NETLINK_GET_STRICT_CHK, Linux 4.20.)
-func GetAddresses() nl.Request {
-	return nl.Request{
+func GetAddresses(family uint8) nl.Request {
+	r := nl.Request{
 		Type:  unix.RTM_GETADDR,
 		Flags: netlink.Request | netlink.Dump,
-		Data:  ifaddrmsg(unix.AF_INET, 0, 0),
+		Data:  ifaddrmsg(family, 0, 0),
 		What:  "addresses: list",
-		Cmd:   "ip -4 addr show",
+		Cmd:   "ip addr show",
 	}
+	switch family {
+	case unix.AF_INET:
+		r.Cmd = "ip -4 addr show"
+	case unix.AF_INET6:
+		r.Cmd = "ip -6 addr show"
+	}
+	return r
 }
 
 // LinkAddress is an address that a link has.
 type LinkAddress struct {
 	Index  uint32 // the link's
 	Prefix netip.Prefix
+	Scope  uint8  // RT_SCOPE_LINK and its like, linux/rtnetlink.h
+	Flags  uint32 // IFA_F_PERMANENT and its like, linux/if_addr.h
 }
 
+// IsTentative tells of an IPv6 address that can't be used yet, as duplicate
+// address detection is not through.
+func (a LinkAddress) IsTentative() bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 }
+
+// IsDuplicate tells of an IPv6 address that can't be used, as it was found to
+// be somebody else's. It stays tentative.
+func (a LinkAddress) IsDuplicate() bool { return a.Flags&unix.IFA_F_DADFAILED != 0 }
+
+// IsPermanent tells of an address that has no lifetime: not one by DHCP or by
+// a router's advertisement.
+func (a LinkAddress) IsPermanent() bool { return a.Flags&unix.IFA_F_PERMANENT != 0 }
+
 // Addresses sends GetAddresses and reads the answers.
-func Addresses(c *nl.Conn) ([]LinkAddress, error) {
-	r := GetAddresses()
+func Addresses(c *nl.Conn, family uint8) ([]LinkAddress, error) {
+	r := GetAddresses(family)
 	answers, err := c.Query(r)
 	if err != nil {
 		return nil, err
@@ -128,7 +153,11 @@ func ParseAddress(b []byte) (LinkAddress, error) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return LinkAddress{}, fmt.Errorf("an address message of %d bytes", len(b))
 	}
-	a := LinkAddress{Index: binary.NativeEndian.Uint32(b[4:])}
+	a := LinkAddress{
+		Index: binary.NativeEndian.Uint32(b[4:]),
+		Scope: b[3],
+		Flags: uint32(b[2]), // the first 8 of those in IFA_FLAGS
+	}
 	ad, err := netlink.NewAttributeDecoder(b[unix.SizeofIfAddrmsg:])
 	if err != nil {
 		return LinkAddress{}, err
@@ -140,6 +169,8 @@ func ParseAddress(b []byte) (LinkAddress, error) {
 			local, _ = netip.AddrFromSlice(ad.Bytes())
 		case unix.IFA_ADDRESS:
 			address, _ = netip.AddrFromSlice(ad.Bytes())
+		case unix.IFA_FLAGS:
+			a.Flags = ad.Uint32()
 		}
 	}
 	if !local.IsValid() {

@@ -291,3 +291,70 @@ var capturedAddress6 = raw(
 	u16(20), u16(6), "ff ff ff ff ff ff ff ff 7e 89 05 00 7e 89 05 00", // IFA_CACHEINFO
 	u16(8), u16(8), "82 00 00 00", //                                      IFA_FLAGS
 )
+
+// capturedNeighbour is 172.16.0.30, which has just answered.
+var capturedNeighbour = raw(
+	"02 00 00 00", u32(2), u16(2), "00 01", //                             struct ndmsg
+	u16(8), u16(1), "ac 10 00 1e", //                                      NDA_DST
+	u16(10), u16(2), "02 00 5e 00 00 02", "00 00", //                      NDA_LLADDR
+	u16(8), u16(4), "04 00 00 00", //                                      NDA_PROBES
+	u16(20), u16(3), "00 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00", // NDA_CACHEINFO
+)
+
+// capturedNeighbour6 is fd00::1e, which has just answered.
+var capturedNeighbour6 = raw(
+	"0a 00 00 00", u32(2), u16(2), "00 01", //                             struct ndmsg
+	u16(20), u16(1), "fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1e", // NDA_DST
+	u16(10), u16(2), "02 00 5e 00 00 02", "00 00", //                      NDA_LLADDR
+	u16(8), u16(4), "04 00 00 00", //                                      NDA_PROBES
+	u16(20), u16(3), "00 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00", // NDA_CACHEINFO
+)
+
+// capturedNobody is 172.16.0.31, which hasn't answered.
+var capturedNobody = raw(
+	"02 00 00 00", u32(2), u16(1), "00 01", //                             struct ndmsg
+	u16(8), u16(1), "ac 10 00 1f", //                                      NDA_DST
+	u16(8), u16(4), "04 00 00 00", //                                      NDA_PROBES
+	u16(20), u16(3), "70 17 00 00 00 00 00 00 00 00 00 00 02 00 00 00", // NDA_CACHEINFO
+)
+
+// capturedForwarding is a bridge's entry for a hardware address.
+var capturedForwarding = raw(
+	"07 00 00 00", u32(3), u16(2), "00 00", //                             struct ndmsg
+	u16(10), u16(2), "02 00 5e 00 00 02", "00 00", //                      NDA_LLADDR
+	u16(8), u16(9), u32(2), //                                             NDA_MASTER
+	u16(8), u16(15), "00 00 00 00", //                                     NDA_FLAGS_EXT
+	u16(20), u16(3), "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00", // NDA_CACHEINFO
+)
+
+// capturedRoute is the way to 192.0.2.1, of "192.0.2.0/24 via 172.16.0.30 mtu
+// 1400".
+var capturedRoute = raw(
+	"02 20 00 00 fe 00 00 01", u32(0x200), // struct rtmsg
+	u16(8), u16(15), "fe 00 00 00", //        RTA_TABLE
+	u16(8), u16(1), "c0 00 02 01", //         RTA_DST
+	u16(8), u16(4), u32(2), //                RTA_OIF
+	u16(8), u16(7), "ac 10 00 64", //         RTA_PREFSRC
+	u16(8), u16(5), "ac 10 00 1e", //         RTA_GATEWAY
+	u16(12), u16(8), //                       RTA_METRICS
+	u16(8), u16(2), u32(1400), //             . RTAX_MTU
+	u16(8), u16(25), "00 00 00 00", //        RTA_UID
+	u16(36), u16(12), "02 00 00 00", zeros(28), // RTA_CACHEINFO
+)
+
+// capturedRoute6 is the way to 2001:db8:2::1, of "2001:db8:2::/64 via fd00::1e
+// mtu 1300".
+var capturedRoute6 = raw(
+	"0a 80 80 00 fe 03 00 01", u32(0), //                                  struct rtmsg
+	u16(8), u16(15), "fe 00 00 00", //                                     RTA_TABLE
+	u16(20), u16(1), "20 01 0d b8 00 02 00 00 00 00 00 00 00 00 00 01", // RTA_DST
+	u16(20), u16(2), zeros(16), //                                         RTA_SRC
+	u16(20), u16(7), "fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 64", // RTA_PREFSRC
+	u16(12), u16(8), //                                                    RTA_METRICS
+	u16(8), u16(2), u32(1300), //                                          . RTAX_MTU
+	u16(8), u16(6), "00 04 00 00", //                                      RTA_PRIORITY
+	u16(20), u16(5), "fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1e", // RTA_GATEWAY
+	u16(8), u16(4), u32(2), //                                             RTA_OIF
+	u16(36), u16(12), "02 00 00 00", zeros(28), //                         RTA_CACHEINFO
+	u16(5), u16(20), "00", "00 00 00", //                                  RTA_PREF
+)

@@ -3,8 +3,11 @@
 package rtnl_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"container/nl"
 	"container/rtnl"
@@ -46,8 +49,9 @@ type difference struct {
 
 // Why things differ, where it is the same why in several places.
 const (
-	nul    = "ip sends names of kinds without the NUL; the kernel reads both (nla_strscpy)"
-	byName = "ip looks the index up first; here the kernel does, which saves a message"
+	nul     = "ip sends names of kinds without the NUL; the kernel reads both (nla_strscpy)"
+	noState = "what ip gives an entry that it adds; nobody reads it to delete one (neigh_delete)"
+	byName  = "ip looks the index up first; here the kernel does, which saves a message"
 )
 
 // deed is a request that changes something.
@@ -130,6 +134,20 @@ var deeds = []deed{
 		req:   func(t *testing.T, w world) nl.Request { return rtnl.Announce(w.index(t, "veth1"), "veth1", mac1) },
 	},
 	{
+		name:  "addrgenmode none",
+		setup: aPair + "ip link set dev veth1 addrgenmode eui64; ",
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.SetAddrGenMode(w.index(t, "veth1"), "veth1", rtnl.None)
+		},
+	},
+	{
+		name:  "addrgenmode eui64",
+		setup: aPair,
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.SetAddrGenMode(w.index(t, "veth1"), "veth1", rtnl.EUI64)
+		},
+	},
+	{
 		name: "bridge",
 		req:  func(*testing.T, world) nl.Request { return rtnl.Bridge("br0", mac1) },
 		differ: []difference{
@@ -137,9 +155,11 @@ var deeds = []deed{
 		},
 	},
 	{
-		name:  "port with hairpin",
+		name:  "port with everything",
 		setup: aPort,
-		req:   func(*testing.T, world) nl.Request { return rtnl.Port("veth1", true, nasty) },
+		req: func(*testing.T, world) nl.Request {
+			return rtnl.SetPort(rtnl.Port{Name: "veth1", Alias: nasty, Hairpin: true, Isolated: true, Guard: true, ForwardGroups: 0xfffd})
+		},
 		differ: []difference{
 			{"index", "*", "0", byName},
 			{"ifname", "", `"veth1\x00"`, byName},
@@ -148,9 +168,9 @@ var deeds = []deed{
 		},
 	},
 	{
-		name:  "port without hairpin",
-		setup: aPort + "ip link set dev veth1 type bridge_slave hairpin on; ",
-		req:   func(*testing.T, world) nl.Request { return rtnl.Port("veth1", false, "plain") },
+		name:  "port with nothing",
+		setup: aPort + "ip link set dev veth1 type bridge_slave hairpin on guard on isolated on group_fwd_mask 0xfffd; ",
+		req:   func(*testing.T, world) nl.Request { return rtnl.SetPort(rtnl.Port{Name: "veth1", Alias: "plain"}) },
 		differ: []difference{
 			{"index", "*", "0", byName},
 			{"ifname", "", `"veth1\x00"`, byName},
@@ -214,6 +234,56 @@ var deeds = []deed{
 		setup: aBridge + "ip addr add fd00::1e/64 dev br0 nodad; ",
 		req:   defaultRoute("fd00::64"),
 	},
+	{
+		name:  "probe",
+		setup: aSubnet,
+		req:   probe("172.16.0.30"),
+		probe: neighbours,
+	},
+	{
+		name:  "IPv6 probe",
+		setup: aSubnet,
+		req:   probe("fd00::1e"),
+		probe: neighbours,
+	},
+	{
+		name:   "delete neighbour",
+		setup:  aSubnet + aNeighbour,
+		req:    deleteNeighbour("172.16.0.30"),
+		differ: []difference{{"state", "128", "0", noState}},
+		probe:  neighbours,
+	},
+	{
+		name:   "delete IPv6 neighbour",
+		setup:  aSubnet + aNeighbour,
+		req:    deleteNeighbour("fd00::1e"),
+		differ: []difference{{"state", "128", "0", noState}},
+		probe:  neighbours,
+	},
+}
+
+// aSubnet is a bridge with addresses, and a link-local one to ask from. Nobody
+// else is on it.
+const aSubnet = aPort + "ip addr add 172.16.0.100/24 dev br0; ip addr add fd00::64/64 dev br0 nodad;" +
+	" ip addr add fe80::1/64 dev br0 nodad; "
+
+// neighbours is the script that tells which neighbours a link is asking for or
+// knows, but not how far it is with that.
+const neighbours = "ip neigh show dev br0 | cut -d' ' -f1"
+
+const aNeighbour = "ip neigh add 172.16.0.30 lladdr 02:00:5e:00:00:09 dev br0;" +
+	" ip neigh add fd00::1e lladdr 02:00:5e:00:00:09 dev br0; "
+
+func probe(a string) func(*testing.T, world) nl.Request {
+	return func(t *testing.T, w world) nl.Request {
+		return rtnl.Probe(w.index(t, "br0"), "br0", netip.MustParseAddr(a))
+	}
+}
+
+func deleteNeighbour(a string) func(*testing.T, world) nl.Request {
+	return func(t *testing.T, w world) nl.Request {
+		return rtnl.DeleteNeighbour(w.index(t, "br0"), "br0", netip.MustParseAddr(a))
+	}
 }
 
 func address(cidr string) func(*testing.T, world) nl.Request {
@@ -267,7 +337,52 @@ var questions = []question{
 		},
 	},
 	{
+		name: "ports",
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.GetPorts(w.index(t, "br0"), "br0")
+		},
+		differ: []difference{
+			{"family", "17", "0", packet},
+			{"ext_mask", "1", "8", extMask},
+		},
+	},
+	{
 		name: "addresses",
-		req:  func(*testing.T, world) nl.Request { return rtnl.GetAddresses() },
+		req:  func(*testing.T, world) nl.Request { return rtnl.GetAddresses(unix.AF_UNSPEC) },
+	},
+	{
+		name: "IPv4 addresses",
+		req:  func(*testing.T, world) nl.Request { return rtnl.GetAddresses(unix.AF_INET) },
+	},
+	{
+		name: "IPv6 addresses",
+		req:  func(*testing.T, world) nl.Request { return rtnl.GetAddresses(unix.AF_INET6) },
+	},
+	{
+		name: "neighbour",
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.GetNeighbour(w.index(t, "br0"), "br0", netip.MustParseAddr("172.16.0.30"))
+		},
+	},
+	{
+		name: "IPv6 neighbour",
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.GetNeighbour(w.index(t, "br0"), "br0", netip.MustParseAddr("fd00::1e"))
+		},
+	},
+	{
+		name: "forwarding",
+		req: func(t *testing.T, w world) nl.Request {
+			return rtnl.GetForwarding(w.index(t, "br0"), "br0", mac1)
+		},
+	},
+	{
+		name:   "route",
+		req:    func(*testing.T, world) nl.Request { return rtnl.GetRoute(netip.MustParseAddr("172.16.0.30")) },
+		differ: []difference{{"flags", fmt.Sprint(unix.RTM_F_LOOKUP_TABLE), "0", "ip wants to be told the table"}},
+	},
+	{
+		name: "IPv6 route",
+		req:  func(*testing.T, world) nl.Request { return rtnl.GetRoute(netip.MustParseAddr("fd00::1e")) },
 	},
 }

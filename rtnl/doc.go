@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package rtnl builds rtnetlink messages: what ip(8) and brctl(8) send to make
-// links, bridges, addresses and routes.
+// Package rtnl builds rtnetlink messages: what ip(8) and bridge(8) send to make
+// links, bridges, addresses and routes, and to ask for them and for neighbours.
 //
 // # Anatomy of a message
 //
@@ -29,6 +29,8 @@
 //
 // # Use
 //
-// Each function is one message and sends nothing; nl.Conn sends. Sizes and
-// layouts are those of linux/rtnetlink.h, linux/if_link.h and linux/if_addr.h.
+// A function that gives an nl.Request is one message and sends nothing; nl.Conn
+// sends. One that takes an nl.Conn sends such messages and reads the answers.
+// Sizes and layouts are those of linux/rtnetlink.h, linux/if_link.h,
+// linux/if_addr.h and linux/neighbour.h.
 package rtnl

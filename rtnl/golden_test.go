@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"container/nl"
 	"container/rtnl"
@@ -166,31 +167,105 @@ func TestGolden(t *testing.T) {
 			),
 		},
 		{
-			"ip link set dev veth1 alias 'x' type bridge_slave hairpin on",
-			rtnl.Port("veth1", true, "x"),
+			"ip link set dev veth1 alias 'x' type bridge_slave hairpin on guard on isolated on group_fwd_mask 0xfffd",
+			rtnl.SetPort(rtnl.Port{Name: "veth1", Alias: "x", Hairpin: true, Guard: true, Isolated: true, ForwardGroups: 0xfffd}),
 			raw(
-				u32(80), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
+				u32(104), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
 				"00 00", u16(0), u32(0), u32(0), u32(0),
 				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
 				u16(5), u16(20), "78", "00 00 00", //             IFLA_IFALIAS "x"
-				u16(28), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
 				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
-				u16(12), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
 				u16(5), u16(4), "01", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "01", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0xfffd), "00 00", //         . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "01", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
 			),
 		},
 		{
-			"ip link set dev veth1 alias '' type bridge_slave hairpin off",
-			rtnl.Port("veth1", false, ""),
+			"ip link set dev veth1 alias '' type bridge_slave hairpin off guard off isolated off group_fwd_mask 0x0",
+			rtnl.SetPort(rtnl.Port{Name: "veth1"}),
 			raw(
-				u32(76), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
+				u32(100), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
 				"00 00", u16(0), u32(0), u32(0), u32(0),
 				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
 				u16(4), u16(20), //                               IFLA_IFALIAS ""
-				u16(28), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
 				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
-				u16(12), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
 				u16(5), u16(4), "00", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "00", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0), "00 00", //              . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "00", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
+			),
+		},
+		{
+			"ip link set dev veth1 alias '' type bridge_slave hairpin on guard off isolated off group_fwd_mask 0x0",
+			rtnl.SetPort(rtnl.Port{Name: "veth1", Hairpin: true}),
+			raw(
+				u32(100), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
+				"00 00", u16(0), u32(0), u32(0), u32(0),
+				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
+				u16(4), u16(20), //                               IFLA_IFALIAS ""
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(5), u16(4), "01", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "00", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0), "00 00", //              . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "00", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
+			),
+		},
+		{
+			"ip link set dev veth1 alias '' type bridge_slave hairpin off guard on isolated off group_fwd_mask 0x0",
+			rtnl.SetPort(rtnl.Port{Name: "veth1", Guard: true}),
+			raw(
+				u32(100), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
+				"00 00", u16(0), u32(0), u32(0), u32(0),
+				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
+				u16(4), u16(20), //                               IFLA_IFALIAS ""
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(5), u16(4), "00", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "01", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0), "00 00", //              . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "00", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
+			),
+		},
+		{
+			"ip link set dev veth1 alias '' type bridge_slave hairpin off guard off isolated on group_fwd_mask 0x0",
+			rtnl.SetPort(rtnl.Port{Name: "veth1", Isolated: true}),
+			raw(
+				u32(100), u16(16), u16(0x5), u32(1), u32(0), //    RTM_NEWLINK; REQUEST, ACK
+				"00 00", u16(0), u32(0), u32(0), u32(0),
+				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
+				u16(4), u16(20), //                               IFLA_IFALIAS ""
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(5), u16(4), "00", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "00", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0), "00 00", //              . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "01", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
+			),
+		},
+		{
+			"ip link set dev veth1 alias '' type bridge_slave hairpin off guard off isolated off group_fwd_mask 0x4000",
+			rtnl.SetPort(rtnl.Port{Name: "veth1", ForwardGroups: 1 << 14}),
+			raw(
+				u32(100), u16(16), u16(0x5), u32(1), u32(0), //   RTM_NEWLINK; REQUEST, ACK
+				"00 00", u16(0), u32(0), u32(0), u32(0),
+				u16(10), u16(3), "76 65 74 68 31 00", "00 00", // IFLA_IFNAME "veth1"
+				u16(4), u16(20), //                               IFLA_IFALIAS ""
+				u16(52), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(11), u16(4), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_SLAVE_KIND "bridge"
+				u16(36), u16(0x8000|5), //                        . IFLA_INFO_SLAVE_DATA
+				u16(5), u16(4), "00", "00 00 00", //              . . IFLA_BRPORT_MODE
+				u16(5), u16(5), "00", "00 00 00", //              . . IFLA_BRPORT_GUARD
+				u16(6), u16(31), u16(0x4000), "00 00", //         . . IFLA_BRPORT_GROUP_FWD_MASK
+				u16(5), u16(33), "00", "00 00 00", //             . . IFLA_BRPORT_ISOLATED
 			),
 		},
 		{
@@ -274,11 +349,122 @@ func TestGolden(t *testing.T) {
 			),
 		},
 		{
+			"ip addr show",
+			rtnl.GetAddresses(unix.AF_UNSPEC),
+			raw(
+				u32(24), u16(22), u16(0x301), u32(1), u32(0), // RTM_GETADDR; REQUEST, DUMP
+				"00 00 00 00", u32(0), //                        AF_UNSPEC
+			),
+		},
+		{
 			"ip -4 addr show",
-			rtnl.GetAddresses(),
+			rtnl.GetAddresses(unix.AF_INET),
 			raw(
 				u32(24), u16(22), u16(0x301), u32(1), u32(0), // RTM_GETADDR; REQUEST, DUMP
 				"02 00 00 00", u32(0), //                        AF_INET
+			),
+		},
+		{
+			"ip -6 addr show",
+			rtnl.GetAddresses(unix.AF_INET6),
+			raw(
+				u32(24), u16(22), u16(0x301), u32(1), u32(0), // RTM_GETADDR; REQUEST, DUMP
+				"0a 00 00 00", u32(0), //                        AF_INET6
+			),
+		},
+		{
+			"ip -d link show master br0",
+			rtnl.GetPorts(3, "br0"),
+			raw(
+				u32(48), u16(18), u16(0x301), u32(1), u32(0), // RTM_GETLINK; REQUEST, DUMP
+				"00 00", u16(0), u32(0), u32(0), u32(0),
+				u16(8), u16(29), u32(0x8), //                    IFLA_EXT_MASK: RTEXT_FILTER_SKIP_STATS
+				u16(8), u16(10), u32(3), //                      IFLA_MASTER
+			),
+		},
+		{
+			"ip link set dev br0 addrgenmode none",
+			rtnl.SetAddrGenMode(3, "br0", rtnl.None),
+			raw(
+				u32(48), u16(16), u16(0x5), u32(1), u32(0), // RTM_NEWLINK; REQUEST, ACK
+				"00 00", u16(0), u32(3), u32(0), u32(0), //    index 3
+				u16(16), u16(0x8000|26), //                    IFLA_AF_SPEC
+				u16(12), u16(0x8000|10), //                    . AF_INET6
+				u16(5), u16(8), "01", "00 00 00", //           . . IFLA_INET6_ADDR_GEN_MODE
+			),
+		},
+		{
+			"ip neigh replace 172.16.0.30 dev br0 nud none use",
+			rtnl.Probe(3, "br0", netip.MustParseAddr("172.16.0.30")),
+			raw(
+				u32(36), u16(28), u16(0x505), u32(1), u32(0), // RTM_NEWNEIGH; REQUEST, ACK, REPLACE, CREATE
+				"02 00 00 00", u32(3), //                        AF_INET; index 3
+				u16(0), "01 00", //                              NUD_NONE; NTF_USE
+				u16(8), u16(1), "ac 10 00 1e", //                NDA_DST
+			),
+		},
+		{
+			"ip neigh replace fd00::1e dev br0 nud none use",
+			rtnl.Probe(3, "br0", netip.MustParseAddr("fd00::1e")),
+			raw(
+				u32(48), u16(28), u16(0x505), u32(1), u32(0), // RTM_NEWNEIGH; REQUEST, ACK, REPLACE, CREATE
+				"0a 00 00 00", u32(3), //                        AF_INET6; index 3
+				u16(0), "01 00", //                              NUD_NONE; NTF_USE
+				u16(20), u16(1), //                              NDA_DST
+				"fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1e",
+			),
+		},
+		{
+			"ip neigh del 172.16.0.30 dev br0",
+			rtnl.DeleteNeighbour(3, "br0", netip.MustParseAddr("172.16.0.30")),
+			raw(
+				u32(36), u16(29), u16(0x5), u32(1), u32(0), // RTM_DELNEIGH; REQUEST, ACK
+				"02 00 00 00", u32(3), //                      AF_INET; index 3
+				u16(0), "00 00",
+				u16(8), u16(1), "ac 10 00 1e", //              NDA_DST
+			),
+		},
+		{
+			"ip neigh get fd00::1e dev br0",
+			rtnl.GetNeighbour(3, "br0", netip.MustParseAddr("fd00::1e")),
+			raw(
+				u32(48), u16(30), u16(0x1), u32(1), u32(0), // RTM_GETNEIGH; REQUEST
+				"0a 00 00 00", u32(3), //                      AF_INET6; index 3
+				u16(0), "00 00",
+				u16(20), u16(1), //                            NDA_DST
+				"fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1e",
+			),
+		},
+		{
+			"bridge fdb get 02:00:5e:00:00:02 br br0",
+			rtnl.GetForwarding(3, "br0", mac2),
+			raw(
+				u32(48), u16(30), u16(0x1), u32(1), u32(0), //    RTM_GETNEIGH; REQUEST
+				"07 00 00 00", u32(0), //                         AF_BRIDGE
+				u16(0), "00 00",
+				u16(10), u16(2), "02 00 5e 00 00 02", "00 00", // NDA_LLADDR
+				u16(8), u16(9), u32(3), //                        NDA_MASTER
+			),
+		},
+		{
+			"ip route get 192.0.2.1",
+			rtnl.GetRoute(netip.MustParseAddr("192.0.2.1")),
+			raw(
+				u32(36), u16(26), u16(0x1), u32(1), u32(0), // RTM_GETROUTE; REQUEST
+				"02 20 00 00",         //                      AF_INET, to /32
+				"00 00 00 00", u32(0), //                      any table, protocol, scope and type
+				u16(8), u16(1), "c0 00 02 01", //              RTA_DST
+			),
+		},
+		{
+			"ip route get fd00::1e",
+			rtnl.GetRoute(netip.MustParseAddr("fd00::1e")),
+			raw(
+				u32(48), u16(26), u16(0x1), u32(1), u32(0), // RTM_GETROUTE; REQUEST
+				"0a 80 00 00",         //                      AF_INET6, to /128
+				"00 00 00 00", u32(0), //                      any table, protocol, scope and type
+				u16(20), u16(1), //                            RTA_DST
+				"fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 1e",
 			),
 		},
 		{

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -81,6 +82,48 @@ func Set(index uint32, name string, s Setting) nl.Request {
 		}),
 		What: fmt.Sprintf("link %s: set %s", name, s),
 		Cmd:  fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=1", name, s),
+	}
+}
+
+// AddrGenMode is how a link comes by its link-local IPv6 address (enum
+// in6_addr_gen_mode, linux/if_link.h).
+type AddrGenMode uint8
+
+// EUI64 makes one of the hardware address, when the link comes to be up, and
+// it is tentative for over a second. With None there is no other than what
+// Address gives.
+const (
+	EUI64 AddrGenMode = 0
+	None  AddrGenMode = 1
+)
+
+// String is the mode in ip(8)'s words.
+func (m AddrGenMode) String() string {
+	switch m {
+	case EUI64:
+		return "eui64"
+	case None:
+		return "none"
+	}
+	return fmt.Sprint(uint8(m))
+}
+
+// SetAddrGenMode sets that, the one IPv6 setting that a link's message can
+// (inet6_set_link_af, net/ipv6/addrconf.c). An address that is there stays.
+// EAFNOSUPPORT where the link has no IPv6: its MTU is less than 1280.
+func SetAddrGenMode(index uint32, name string, mode AddrGenMode) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_NEWLINK,
+		Flags: change,
+		Data: body(ifinfomsg(index, 0), func(ae *netlink.AttributeEncoder) {
+			nested(ae, unix.IFLA_AF_SPEC, func(ae *netlink.AttributeEncoder) {
+				nested(ae, unix.AF_INET6, func(ae *netlink.AttributeEncoder) {
+					ae.Uint8(unix.IFLA_INET6_ADDR_GEN_MODE, uint8(mode))
+				})
+			})
+		}),
+		What: fmt.Sprintf("link %s: set addrgenmode %s", name, mode),
+		Cmd:  fmt.Sprintf("ip link set dev %s addrgenmode %s", name, mode),
 	}
 }
 
@@ -167,6 +210,21 @@ func GetLinks() nl.Request {
 	}
 }
 
+// GetPorts asks for the links that are ports of a bridge. A kernel before
+// Linux 4.4 answers with all links.
+func GetPorts(master uint32, bridge string) nl.Request {
+	return nl.Request{
+		Type:  unix.RTM_GETLINK,
+		Flags: netlink.Request | netlink.Dump,
+		Data: body(ifinfomsg(0, 0), func(ae *netlink.AttributeEncoder) {
+			ae.Uint32(unix.IFLA_EXT_MASK, skipStats)
+			ae.Uint32(unix.IFLA_MASTER, master)
+		}),
+		What: "bridge " + bridge + ": list its ports",
+		Cmd:  "ip -d link show master " + bridge,
+	}
+}
+
 // Link is what the kernel tells of a link.
 type Link struct {
 	Index  uint32
@@ -216,8 +274,15 @@ func Get(c *nl.Conn, r nl.Request) (Link, error) {
 }
 
 // List sends GetLinks and reads the answers.
-func List(c *nl.Conn) ([]Link, error) {
-	r := GetLinks()
+func List(c *nl.Conn) ([]Link, error) { return list(c, GetLinks()) }
+
+// Ports sends GetPorts and reads the answers.
+func Ports(c *nl.Conn, master uint32, bridge string) ([]Link, error) {
+	links, err := list(c, GetPorts(master, bridge))
+	return slices.DeleteFunc(links, func(l Link) bool { return l.Master != master }), err
+}
+
+func list(c *nl.Conn, r nl.Request) ([]Link, error) {
 	answers, err := c.Query(r)
 	if err != nil {
 		return nil, err

@@ -161,20 +161,33 @@ func TestParseLinkCut(t *testing.T) {
 
 func TestParseAddress(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		data []byte
-		want string
+		name  string
+		data  []byte
+		want  string
+		scope uint8
+		flags uint32
 	}{
-		{"IPv4", capturedAddress, "172.16.0.100/24"},
-		{"IPv4 with a peer", capturedPeerAddress, "10.0.0.1/32"}, // IFA_LOCAL, not IFA_ADDRESS
-		{"IPv6", capturedAddress6, "fd00::1/64"},
+		{"IPv4", capturedAddress, "172.16.0.100/24", 0, 0x80},
+		{"IPv4 with a peer", capturedPeerAddress, "10.0.0.1/32", 0, 0x80}, // IFA_LOCAL, not IFA_ADDRESS
+		{"IPv6", capturedAddress6, "fd00::1/64", 0, 0x82},
+		{
+			"flags in the header alone",
+			raw("0a 40 48 fd", u32(2), u16(20), u16(1), "fe 80", zeros(13), "01"),
+			"fe80::1/64", 253, 0x48,
+		},
+		{
+			"flags that the header has no room for",
+			raw("0a 40 80 00", u32(2), u16(20), u16(1), "fd 00", zeros(13), "01", u16(8), u16(8), u32(0x380)),
+			"fd00::1/64", 0, 0x380,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := rtnl.ParseAddress(tt.data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (rtnl.LinkAddress{Index: 2, Prefix: netip.MustParsePrefix(tt.want)}); got != want {
+			want := rtnl.LinkAddress{Index: 2, Prefix: netip.MustParsePrefix(tt.want), Scope: tt.scope, Flags: tt.flags}
+			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
@@ -192,6 +205,19 @@ var badAddresses = map[string][]byte{
 	"longer than the message": raw("02 18 80 00", u32(2), u16(9), u16(2), "0a 00 00 01"),
 	"an attribute of 2 bytes": raw("02 18 80 00", u32(2), u16(2), u16(2), "0a 00 00 01"),
 	"less than an attribute":  raw("02 18 80 00", u32(2), u16(8)),
+	"flags of 2 bytes":        raw("02 18 80 00", u32(2), u16(8), u16(2), "0a 00 00 01", u16(6), u16(8), u16(2), "00 00"),
+}
+
+// Each flag is told apart from the others.
+func TestAddressFlags(t *testing.T) {
+	for flags, want := range map[uint32][3]bool{ // tentative, duplicate, permanent
+		0x00: {}, 0x40: {true}, 0x48: {true, true}, 0x80: {2: true}, 0x37: {},
+	} {
+		a := rtnl.LinkAddress{Flags: flags}
+		if got := [3]bool{a.IsTentative(), a.IsDuplicate(), a.IsPermanent()}; got != want {
+			t.Errorf("%#x: got %v, want %v", flags, got, want)
+		}
+	}
 }
 
 func TestParseAddressBad(t *testing.T) {
@@ -219,6 +245,167 @@ func TestParseAddressCut(t *testing.T) {
 			}
 			if err == nil && a != full {
 				t.Errorf("%v cut to %d bytes: got %v", full.Prefix, n, a.Prefix)
+			}
+		}
+	}
+}
+
+func TestParseNeighbour(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want rtnl.Neighbour
+	}{
+		{"IPv4", capturedNeighbour, rtnl.Neighbour{Index: 2, Addr: there, MAC: mac2, State: 0x2}},
+		{"IPv6", capturedNeighbour6, rtnl.Neighbour{Index: 2, Addr: there6, MAC: mac2, State: 0x2}},
+		{"nobody", capturedNobody, rtnl.Neighbour{Index: 2, Addr: netip.MustParseAddr("172.16.0.31"), State: 0x1}},
+		{"a bridge's entry", capturedForwarding, rtnl.Neighbour{Index: 3, MAC: mac2, State: 0x2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := rtnl.ParseNeighbour(tt.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(tt.want, got, sameAddr); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Each state is one of those that somebody has answered in, or not, and one of
+// those that an administrator sets, or not.
+func TestNeighbourState(t *testing.T) {
+	for state, want := range map[uint16][2]bool{ // valid, set
+		0x00: {},           // NUD_NONE
+		0x01: {},           // NUD_INCOMPLETE
+		0x02: {true},       // NUD_REACHABLE
+		0x04: {true},       // NUD_STALE
+		0x08: {true},       // NUD_DELAY
+		0x10: {true},       // NUD_PROBE
+		0x20: {},           // NUD_FAILED
+		0x40: {true, true}, // NUD_NOARP
+		0x80: {true, true}, // NUD_PERMANENT
+	} {
+		n := rtnl.Neighbour{State: state}
+		if got := [2]bool{n.IsValid(), n.IsSet()}; got != want {
+			t.Errorf("%#x: got %v, want %v", state, got, want)
+		}
+	}
+}
+
+var badNeighbours = map[string][]byte{
+	"nothing":                 nil,
+	"less than a header":      capturedNeighbour[:11],
+	"an address of no bytes":  slices.Concat(capturedNeighbour[:12], raw(u16(4), u16(1))),
+	"an address of 5 bytes":   slices.Concat(capturedNeighbour[:12], raw(u16(9), u16(1), "0a 00 00 01 00", "00 00 00")),
+	"longer than the message": slices.Concat(capturedNeighbour[:12], raw(u16(9), u16(1), "0a 00 00 01")),
+	"an attribute of 2 bytes": slices.Concat(capturedNeighbour[:12], raw(u16(2), u16(1), "0a 00 00 01")),
+	"less than an attribute":  slices.Concat(capturedNeighbour[:12], raw(u16(8))),
+}
+
+func TestParseNeighbourBad(t *testing.T) {
+	for name, data := range badNeighbours {
+		t.Run(name, func(t *testing.T) {
+			if got, err := rtnl.ParseNeighbour(data); err == nil {
+				t.Errorf("got %+v, want an error", got)
+			}
+		})
+	}
+}
+
+func TestParseNeighbourCut(t *testing.T) {
+	for _, data := range [][]byte{capturedNeighbour, capturedNeighbour6, capturedForwarding} {
+		full, err := rtnl.ParseNeighbour(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := whole(data, 12)
+		for n := range data {
+			got, err := rtnl.ParseNeighbour(slices.Clone(data[:n]))
+			if (err == nil) != ends[n] {
+				t.Errorf("%+v cut to %d bytes of %d: got the error %v", full, n, len(data), err)
+			}
+			if err == nil && (got.Index != full.Index || got.State != full.State ||
+				got.Addr.IsValid() && got.Addr != full.Addr ||
+				got.MAC != nil && !bytes.Equal(got.MAC, full.MAC)) {
+				t.Errorf("%+v cut to %d bytes: got %+v", full, n, got)
+			}
+		}
+	}
+}
+
+func TestParseRoute(t *testing.T) {
+	header := capturedRoute[:12]
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want rtnl.Route
+	}{
+		{"IPv4", capturedRoute, rtnl.Route{Index: 2, Gateway: there, MTU: 1400}},
+		{"IPv6", capturedRoute6, rtnl.Route{Index: 2, Gateway: there6, MTU: 1300}},
+		{"nothing but a header", header, rtnl.Route{}},
+		{
+			"other metrics",
+			slices.Concat(header, raw(
+				u16(8), u16(4), u32(2), //   RTA_OIF
+				u16(20), u16(0x8000|8), //   RTA_METRICS, NLA_F_NESTED
+				u16(8), u16(7), u32(10), //  . RTAX_CWND
+				u16(8), u16(8), u32(1360), // . RTAX_ADVMSS
+			)),
+			rtnl.Route{Index: 2},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := rtnl.ParseRoute(tt.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(tt.want, got, sameAddr); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+var badRoutes = map[string][]byte{
+	"nothing":                 nil,
+	"less than a header":      capturedRoute[:11],
+	"a link of 2 bytes":       slices.Concat(capturedRoute[:12], raw(u16(6), u16(4), u16(2), "00 00")),
+	"a gateway of 3 bytes":    slices.Concat(capturedRoute[:12], raw(u16(7), u16(5), "0a 00 00", "00")),
+	"an MTU of 2 bytes":       slices.Concat(capturedRoute[:12], raw(u16(12), u16(8), u16(6), u16(2), u16(1400), "00 00")),
+	"longer inside":           slices.Concat(capturedRoute[:12], raw(u16(12), u16(8), u16(12), u16(2), u32(1400))),
+	"longer than the message": slices.Concat(capturedRoute[:12], raw(u16(9), u16(4), u32(2))),
+	"an attribute of 2 bytes": slices.Concat(capturedRoute[:12], raw(u16(2), u16(4), u32(2))),
+	"less than an attribute":  slices.Concat(capturedRoute[:12], raw(u16(8))),
+}
+
+func TestParseRouteBad(t *testing.T) {
+	for name, data := range badRoutes {
+		t.Run(name, func(t *testing.T) {
+			if got, err := rtnl.ParseRoute(data); err == nil {
+				t.Errorf("got %+v, want an error", got)
+			}
+		})
+	}
+}
+
+func TestParseRouteCut(t *testing.T) {
+	for _, data := range [][]byte{capturedRoute, capturedRoute6} {
+		full, err := rtnl.ParseRoute(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := whole(data, 12)
+		for n := range data {
+			got, err := rtnl.ParseRoute(slices.Clone(data[:n]))
+			if (err == nil) != ends[n] {
+				t.Errorf("%+v cut to %d bytes of %d: got the error %v", full, n, len(data), err)
+			}
+			if err == nil && (got.Index != 0 && got.Index != full.Index ||
+				got.Gateway.IsValid() && got.Gateway != full.Gateway ||
+				got.MTU != 0 && got.MTU != full.MTU) {
+				t.Errorf("%+v cut to %d bytes: got %+v", full, n, got)
 			}
 		}
 	}
@@ -256,6 +443,12 @@ func TestParseMemory(t *testing.T) {
 		}
 		if n := parse(func(b []byte) { _, _ = rtnl.ParseAddress(b) }); n > limit {
 			t.Errorf("%s: ParseAddress has allocated %d bytes for a message of %d", name, n, len(data))
+		}
+		if n := parse(func(b []byte) { _, _ = rtnl.ParseNeighbour(b) }); n > limit {
+			t.Errorf("%s: ParseNeighbour has allocated %d bytes for a message of %d", name, n, len(data))
+		}
+		if n := parse(func(b []byte) { _, _ = rtnl.ParseRoute(b) }); n > limit {
+			t.Errorf("%s: ParseRoute has allocated %d bytes for a message of %d", name, n, len(data))
 		}
 	}
 }
@@ -314,6 +507,61 @@ func FuzzParseAddress(f *testing.F) {
 		}
 		if a.Prefix.Bits() != int(data[1]) || a.Index != binary.NativeEndian.Uint32(data[4:]) {
 			t.Errorf("%+v of the header % x", a, data[:8])
+		}
+	})
+}
+
+func FuzzParseNeighbour(f *testing.F) {
+	for _, data := range [][]byte{capturedNeighbour, capturedNeighbour6, capturedNobody, capturedForwarding} {
+		f.Add(data)
+		f.Add(data[:len(data)-1])
+		f.Add(data[:len(data)/2])
+		f.Add(append(slices.Clone(data), 0))
+	}
+	for _, data := range badNeighbours {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, err := rtnl.ParseNeighbour(data)
+		if err != nil {
+			return
+		}
+		if len(data) < 12 {
+			t.Fatalf("a neighbour of %d bytes: %+v", len(data), n)
+		}
+		if n.Index != binary.NativeEndian.Uint32(data[4:]) || n.State != binary.NativeEndian.Uint16(data[8:]) {
+			t.Errorf("%+v of the header % x", n, data[:12])
+		}
+		// What is written over the buffer afterwards changes nothing.
+		buf := slices.Clone(data)
+		same, err := rtnl.ParseNeighbour(buf)
+		clear(buf)
+		if diff := gocmp.Diff(n, same, sameAddr); diff != "" || err != nil {
+			t.Errorf("the same message gives another neighbour (%v):\n%s", err, diff)
+		}
+	})
+}
+
+func FuzzParseRoute(f *testing.F) {
+	for _, data := range [][]byte{capturedRoute, capturedRoute6} {
+		f.Add(data)
+		f.Add(data[:len(data)-1])
+		f.Add(data[:len(data)/2])
+		f.Add(append(slices.Clone(data), 0))
+	}
+	for _, data := range badRoutes {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := rtnl.ParseRoute(data)
+		if err != nil {
+			return
+		}
+		if len(data) < 12 {
+			t.Fatalf("a route of %d bytes: %+v", len(data), r)
+		}
+		if len(data) == 12 && r != (rtnl.Route{}) {
+			t.Errorf("%+v of a header alone", r)
 		}
 	})
 }

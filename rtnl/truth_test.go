@@ -39,22 +39,24 @@ func TestCmdSends(t *testing.T) {
 	}
 	for _, q := range questions {
 		t.Run(q.name, func(t *testing.T) {
-			w := newWorld(t, aBridge)
+			w := newWorld(t, aSubnet+aNeighbour)
 			compare(t, w, q.req(t, w), q.differ)
 		})
 	}
 }
 
 // compare runs a request's Cmd and compares the last message of its type, for
-// ip asks before it acts.
+// ip asks before it acts; or of its type and flags, if there is one, for ip
+// also asks afterwards for the names of links in what it prints.
 func compare(t *testing.T, w world, r nl.Request, differ []difference) {
 	t.Helper()
 	sent := w.trace(t, r.Cmd)
-	last := -1
+	last, same := -1, false
 	for i, m := range sent {
-		if m.Header.Type == r.Type {
-			last = i
+		if m.Header.Type != r.Type || same && m.Header.Flags != r.Flags {
+			continue
 		}
+		last, same = i, m.Header.Flags == r.Flags
 	}
 	if last < 0 {
 		t.Fatalf("%s: has sent no message of type %d, but %v", r.Cmd, r.Type, sent)
@@ -186,6 +188,11 @@ var ifaddrmsg = []field{
 	{name: "ifa_flags", size: 1}, {name: "scope", size: 1}, {name: "index", size: 4},
 }
 
+var ndmsg = []field{
+	{name: "family", size: 1}, {name: "index", size: 4, skip: 3},
+	{name: "state", size: 2}, {name: "flags", size: 1}, {name: "type", size: 1},
+}
+
 var rtmsg = []field{
 	{name: "family", size: 1}, {name: "destination length", size: 1},
 	{name: "source length", size: 1}, {name: "tos", size: 1},
@@ -203,11 +210,19 @@ func link(peer map[uint16]attr) map[uint16]attr {
 		unix.IFLA_NET_NS_PID: {name: "net_ns_pid", number: true},
 		unix.IFLA_IFALIAS:    {name: "ifalias"},
 		unix.IFLA_EXT_MASK:   {name: "ext_mask", number: true},
+		unix.IFLA_AF_SPEC: {name: "af_spec", nest: map[uint16]attr{
+			unix.AF_INET6: {name: "inet6", nest: map[uint16]attr{
+				unix.IFLA_INET6_ADDR_GEN_MODE: {name: "addr_gen_mode"},
+			}},
+		}},
 		unix.IFLA_LINKINFO: {name: "linkinfo", nest: map[uint16]attr{
 			unix.IFLA_INFO_KIND:       {name: "kind"},
 			unix.IFLA_INFO_SLAVE_KIND: {name: "slave_kind"},
 			unix.IFLA_INFO_SLAVE_DATA: {name: "slave_data", nest: map[uint16]attr{
-				unix.IFLA_BRPORT_MODE: {name: "mode"},
+				unix.IFLA_BRPORT_MODE:           {name: "mode"},
+				unix.IFLA_BRPORT_GUARD:          {name: "guard"},
+				unix.IFLA_BRPORT_ISOLATED:       {name: "isolated"},
+				unix.IFLA_BRPORT_GROUP_FWD_MASK: {name: "group_fwd_mask"},
 			}},
 			unix.IFLA_INFO_DATA: {name: "data", nest: map[uint16]attr{
 				1: {name: "peer", header: ifinfomsg, nest: peer}, // VETH_INFO_PEER
@@ -230,6 +245,18 @@ var messages = map[netlink.HeaderType]attr{
 	unix.RTM_NEWROUTE: {header: rtmsg, nest: map[uint16]attr{
 		unix.RTA_GATEWAY: {name: "gateway"},
 	}},
+	unix.RTM_GETROUTE: {header: rtmsg, nest: map[uint16]attr{
+		unix.RTA_DST: {name: "destination"},
+	}},
+	unix.RTM_NEWNEIGH: {header: ndmsg, nest: neighbour},
+	unix.RTM_DELNEIGH: {header: ndmsg, nest: neighbour},
+	unix.RTM_GETNEIGH: {header: ndmsg, nest: neighbour},
+}
+
+var neighbour = map[uint16]attr{
+	unix.NDA_DST:    {name: "destination"},
+	unix.NDA_LLADDR: {name: "lladdr"},
+	unix.NDA_MASTER: {name: "master", number: true},
 }
 
 // flatten is a message as values by path: {"linkinfo/kind": `"bridge"`, …}.

@@ -3,6 +3,10 @@
 package rtnl
 
 import (
+	"errors"
+	"net/netip"
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"container/nl"
@@ -22,6 +26,62 @@ func Watch() (*Watcher, error) {
 		return nil, err
 	}
 	return &Watcher{c}, nil
+}
+
+// AwaitNeighbour is NeighbourOf that waits for an answer, if there is none yet,
+// but no longer than patience. Who has not answered then is not IsValid.
+func AwaitNeighbour(c *nl.Conn, index uint32, dev string, a netip.Addr, patience time.Duration) (Neighbour, error) {
+	const what = "neighbours: watch"
+	w, err := Dial()
+	if err != nil {
+		return Neighbour{}, err
+	}
+	defer w.Close()
+	if err := w.Join(unix.RTNLGRP_NEIGH, what); err != nil {
+		return Neighbour{}, err
+	}
+	// What happened before the watch began is not told, so ask once more.
+	for end := time.Now().Add(patience); ; {
+		n, err := NeighbourOf(c, index, dev, a)
+		if err != nil && !errors.Is(err, ErrNoNeighbour) || n.IsValid() {
+			return n, err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return n, nil
+		}
+		if _, err := w.ReceiveWithin(left, what); err != nil && !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
+	}
+}
+
+// AwaitLocal returns when the link that an IPv6 address was given to has it for
+// good: also without duplicate address detection, the kernel does that in a work
+// queue (addrconf_dad_work, net/ipv6/addrconf.c), and until then answers to
+// nobody who asks for it, and drops what is sent there.
+//
+// The connection is one to the network namespace of the link, and hears of
+// routes from then on.
+func AwaitLocal(c *nl.Conn, a netip.Addr) error {
+	const what = "routes: watch"
+	r, err := RouteTo(c, a)
+	if err != nil && !errors.Is(err, ErrNoRoute) || r.Local {
+		return err
+	}
+	if err := c.Join(unix.RTNLGRP_IPV6_ROUTE, what); err != nil {
+		return err
+	}
+	// What happened before the watch began is not told, so ask once more.
+	for {
+		r, err := RouteTo(c, a)
+		if err != nil && !errors.Is(err, ErrNoRoute) || r.Local {
+			return err
+		}
+		if _, err := c.Receive(what); err != nil {
+			return err
+		}
+	}
 }
 
 // Close closes the socket.
