@@ -5,7 +5,9 @@ package nat
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -15,11 +17,20 @@ import (
 
 // Port is a port of the host that leads to a container.
 type Port struct {
-	HostIP   netip.Addr // the one address it is published on; the zero Addr is all
+	// HostIP is the one address that it is published on. An unspecified one
+	// (0.0.0.0, ::) is all of its family, and the zero Addr all of those that
+	// the container has an address of.
+	HostIP   netip.Addr
 	HostPort uint16
 	Port     uint16 // the container's
 	Proto    uint8  // unix.IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP
 }
+
+// In tells whether the port is published in a family.
+func (p Port) In(f Family) bool { return !p.HostIP.IsValid() || FamilyOf(p.HostIP) == f }
+
+// anywhere tells whether the port is published on all addresses of a family.
+func (p Port) anywhere() bool { return !p.HostIP.IsValid() || p.HostIP.IsUnspecified() }
 
 // ProtoName is the protocol's name: "tcp".
 func (p Port) ProtoName() string {
@@ -38,104 +49,238 @@ func (p Port) ProtoName() string {
 func (p Port) String() string {
 	s := fmt.Sprintf("%d:%d/%s", p.HostPort, p.Port, p.ProtoName())
 	if p.HostIP.IsValid() {
-		s = p.HostIP.String() + ":" + s
+		s = HostWords(p.HostIP) + ":" + s
 	}
 	return s
 }
 
-// Claim is what one container has in the table.
-type Claim struct {
-	Bridge  string
-	Network netip.Prefix // the bridge's
-	Address netip.Addr
-	Index   uint32 // of the host's end of the container's veth
-	Ports   []Port
+// RangeString is String of so many ports that follow upon this one.
+func (p Port) RangeString(n uint16) string {
+	if n == 1 {
+		return p.String()
+	}
+	s := fmt.Sprintf("%d-%d:%d-%d/%s", p.HostPort, p.HostPort+n-1, p.Port, p.Port+n-1, p.ProtoName())
+	if p.HostIP.IsValid() {
+		s = HostWords(p.HostIP) + ":" + s
+	}
+	return s
 }
 
-// Take is a transaction that puts the claim in the table, and its bridge, if
-// that is not there. It is refused with ENOENT when the table is not there
-// (Ruleset), and with EEXIST when the address or a port is somebody's
+// HostWords is an address as it stands before a port: "[::1]".
+func HostWords(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
+}
+
+// Claim is what one container has in the tables.
+type Claim struct {
+	Bridge string
+
+	// Networks are the bridge's, of each family that an address is of: what
+	// comes from there is masqueraded, and what goes there is closed. None
+	// where the gateway is a router elsewhere.
+	Networks []netip.Prefix
+
+	Addresses []netip.Addr // one, or one of each family
+	Index     uint32       // of the host's end of the container's veth
+
+	// MAC is the container's end's hardware address. With it the container is
+	// held to that and its own addresses (the table of family Bridge).
+	MAC      net.HardwareAddr
+	Isolated bool // from the bridge's other containers
+
+	Ports []Port
+
+	// Held is the process that has the addresses since before there was a veth
+	// (Hold); 0 for none.
+	Held int
+}
+
+// heldBy makes a process's number a lease's value: no link has an index so
+// large.
+const heldBy = 1 << 31
+
+// Holder is the process that holds the lease while it sets a container up; 0
+// when it is a veth's.
+func (l Lease) Holder() int {
+	if l.Index&heldBy == 0 {
+		return 0
+	}
+	return int(l.Index &^ heldBy)
+}
+
+// Hold is a transaction that leases addresses to a process, which is about to
+// set a container up. It is refused as Take is.
+func Hold(addrs []netip.Addr, pid int) []nl.Request {
+	return Claim{Addresses: addrs, Index: heldBy | uint32(pid)}.elements(unix.NFT_MSG_NEWSETELEM, create)
+}
+
+// Unhold is a transaction that takes that back, as Release does.
+func Unhold(addrs []netip.Addr, pid int) []nl.Request {
+	return Claim{Addresses: addrs, Index: heldBy | uint32(pid)}.Release()
+}
+
+// Families are those whose tables the claim is put in.
+func (c Claim) Families() []Family {
+	var all []Family
+	for _, a := range c.Addresses {
+		all = append(all, FamilyOf(a))
+	}
+	if c.MAC != nil {
+		all = append(all, Bridge)
+	}
+	return all
+}
+
+// Take is a transaction that puts the claim in the tables, and its bridge, if
+// that is not there. It is refused with ENOENT when a table is not there
+// (Family.Ruleset), and with EEXIST when an address or a port is somebody's
 // already, or the network overlaps another bridge's.
 func (c Claim) Take() []nl.Request {
-	return append(c.bridge(), c.elements(unix.NFT_MSG_NEWSETELEM, create)...)
+	var reqs []nl.Request
+	if c.Held != 0 {
+		reqs = Unhold(c.Addresses, c.Held)
+	}
+	return append(reqs, c.put(create)...)
 }
 
-// Release is a transaction that takes the claim out of the table again, and
+// Restore is Take for what may be there in part, the same, after others have
+// deleted something.
+func (c Claim) Restore() []nl.Request { return c.put(add) }
+
+func (c Claim) put(flags netlink.HeaderFlags) []nl.Request {
+	reqs := c.bridge()
+	reqs = append(reqs, c.elements(unix.NFT_MSG_NEWSETELEM, flags)...)
+	reqs = append(reqs, c.isolation(unix.NFT_MSG_NEWSETELEM, add)...)
+	return append(reqs, c.guarded(unix.NFT_MSG_NEWSETELEM, add)...)
+}
+
+// Release is a transaction that takes the claim out of the tables again, and
 // nothing else: each element is added once more before it is deleted. Adding
 // what is there, with the same value, is no change; if the key has come to be
 // somebody else's, the value differs, the answer is EEXIST, and nothing is
 // deleted. So a claim can be released at any time, by one who does not know
 // whether it was ever taken.
 func (c Claim) Release() []nl.Request {
-	return append(c.elements(unix.NFT_MSG_NEWSETELEM, add), c.elements(unix.NFT_MSG_DELSETELEM, change)...)
+	var reqs []nl.Request
+	for _, step := range []struct {
+		typ   uint16
+		flags netlink.HeaderFlags
+	}{{unix.NFT_MSG_NEWSETELEM, add}, {unix.NFT_MSG_DELSETELEM, change}} {
+		reqs = append(reqs, c.elements(step.typ, step.flags)...)
+		reqs = append(reqs, c.isolation(step.typ, step.flags)...)
+		reqs = append(reqs, c.guarded(step.typ, step.flags)...)
+	}
+	return reqs
 }
 
 // bridge is what all containers of a bridge need there.
 func (c Claim) bridge() []nl.Request {
 	name, quoted := nameData(c.Bridge), fmt.Sprintf("%q", c.Bridge)
-	network := networks.elements(unix.NFT_MSG_NEWSETELEM, add, interval(c.Network)...)
-	network.Advice = []nl.Advice{{Errno: unix.EEXIST, Text: "it overlaps the network of another bridge: nft list set " + inTable + " " + networks.name}}
-	return []nl.Request{
-		bridges.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: quoted}),
-		inside.elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: quoted + " . " + quoted}),
-		network,
+	var reqs []nl.Request
+	for _, n := range c.Networks {
+		f := FamilyOf(n.Addr())
+		network := f.networks().elements(unix.NFT_MSG_NEWSETELEM, add, interval(n)...)
+		network.Advice = []nl.Advice{{Errno: unix.EEXIST, Text: "it overlaps the network of another bridge: nft list set " + f.table() + " " + f.networks().name}}
+		reqs = append(reqs,
+			f.bridges().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: quoted}),
+			f.inside().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: quoted + " . " + quoted}),
+			network)
 	}
+	return reqs
+}
+
+// isolation is the addresses as those of an isolated container.
+func (c Claim) isolation(typ uint16, flags netlink.HeaderFlags) []nl.Request {
+	var reqs []nl.Request
+	for _, a := range c.Addresses {
+		if c.Isolated {
+			reqs = append(reqs, FamilyOf(a).isolated().elements(typ, flags, element{key: a.AsSlice(), text: a.String()}))
+		}
+	}
+	return reqs
 }
 
 // interval is a prefix as the kernel keeps it: its first address, and the one
 // after its last, which ends it. A prefix that goes to the very last address
 // has no such end.
 func interval(p netip.Prefix) []element {
-	p = p.Masked()
-	first := p.Addr().As4()
-	elems := []element{{key: first[:], text: p.String()}}
-	next := uint64(binary.BigEndian.Uint32(first[:])) + 1<<(32-p.Bits())
-	if next < 1<<32 {
-		elems = append(elems, element{key: binary.BigEndian.AppendUint32(nil, uint32(next)), end: true})
+	first := p.Masked().Addr().AsSlice()
+	elems := []element{{key: first, text: p.Masked().String()}}
+	// One is added at the prefix's last bit, and carried.
+	next := slices.Clone(first)
+	if p.Bits() == 0 {
+		return elems
+	}
+	i := (p.Bits() - 1) / 8
+	one := byte(1) << (7 - (p.Bits()-1)%8)
+	for ; i >= 0; i-- {
+		next[i] += one
+		if next[i] >= one {
+			return append(elems, element{key: next, end: true})
+		}
+		one = 1
 	}
 	return elems
 }
 
 func (c Claim) elements(typ uint16, flags netlink.HeaderFlags) []nl.Request {
-	ports := make([]Published, len(c.Ports))
-	for i, p := range c.Ports {
-		ports[i] = Published{Port: p, Address: c.Address}
+	var held []Lease
+	var ports []Published
+	for _, a := range c.Addresses {
+		held = append(held, Lease{Address: a, Index: c.Index})
+		for _, p := range c.Ports {
+			if p.In(FamilyOf(a)) {
+				ports = append(ports, Published{Port: p, Address: a})
+			}
+		}
 	}
-	return elements(typ, flags, []Lease{{Address: c.Address, Index: c.Index}}, ports)
+	return elements(typ, flags, held, ports)
 }
 
 // elements is messages about leases and ports, as few as will do: the answer
 // to each takes room in the socket's receive buffer.
 func elements(typ uint16, flags netlink.HeaderFlags, held []Lease, ports []Published) []nl.Request {
-	var holders, at, any []element
-	for _, l := range held {
-		holders = append(holders, element{
-			key:   l.Address.AsSlice(),
-			value: hostData(l.Index),
-			text:  fmt.Sprintf("%s : %d", l.Address, l.Index),
-		})
-	}
-	for _, p := range ports {
-		e := element{
-			key:   concat([]byte{p.Proto}, portData(p.HostPort)),
-			value: concat(p.Address.AsSlice(), portData(p.Port.Port)),
-			text:  fmt.Sprintf("%s . %d : %s . %d", p.ProtoName(), p.HostPort, p.Address, p.Port.Port),
+	var reqs []nl.Request
+	for _, f := range []Family{IPv4, IPv6} {
+		var holders, at, any []element
+		for _, l := range held {
+			if FamilyOf(l.Address) == f {
+				holders = append(holders, element{
+					key:   l.Address.AsSlice(),
+					value: hostData(l.Index),
+					text:  fmt.Sprintf("%s : %d", l.Address, l.Index),
+				})
+			}
 		}
-		if p.HostIP.IsValid() {
+		for _, p := range ports {
+			if FamilyOf(p.Address) != f {
+				continue
+			}
+			e := element{
+				key:   concat([]byte{p.Proto}, portData(p.HostPort)),
+				value: concat(p.Address.AsSlice(), portData(p.Port.Port)),
+				text:  fmt.Sprintf("%s . %d : %s . %d", p.ProtoName(), p.HostPort, p.Address, p.Port.Port),
+			}
+			if p.anywhere() {
+				any = append(any, e)
+				continue
+			}
 			e.key = concat(p.HostIP.AsSlice(), e.key)
 			e.text = p.HostIP.String() + " . " + e.text
 			at = append(at, e)
-		} else {
-			any = append(any, e)
 		}
+		reqs = append(reqs, chunks(f.leases(), typ, flags, holders)...)
+		reqs = append(reqs, chunks(f.publishedAt(), typ, flags, at)...)
+		reqs = append(reqs, chunks(f.published(), typ, flags, any)...)
 	}
-	reqs := chunks(leases, typ, flags, holders)
-	reqs = append(reqs, chunks(publishedAt, typ, flags, at)...)
-	return append(reqs, chunks(published, typ, flags, any)...)
+	return reqs
 }
 
 // chunks makes messages of so many elements that their list, an attribute of
-// 64 KiB at most, can hold them: an element is below 80 bytes, or 160 with the
+// 64 KiB at most, can hold them: an element is below 100 bytes, or 160 with the
 // longest comment.
 func chunks(s set, typ uint16, flags netlink.HeaderFlags, elems []element) []nl.Request {
 	const most = 400
@@ -154,16 +299,18 @@ type Lease struct {
 	Index   uint32
 }
 
-// Leases lists the leases. ENOENT when there is no table.
+// Leases lists the leases of both families; none where there is no table.
 func Leases(c *nl.Conn) ([]Lease, error) {
-	elems, err := leases.list(c)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Lease, len(elems))
-	for i, e := range elems {
-		addr, _ := netip.AddrFromSlice(e.key)
-		all[i] = Lease{Address: addr, Index: binary.NativeEndian.Uint32(e.value)}
+	var all []Lease
+	for _, f := range []Family{IPv4, IPv6} {
+		elems, err := f.leases().list(c)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elems {
+			addr, _ := netip.AddrFromSlice(e.key)
+			all = append(all, Lease{Address: addr, Index: binary.NativeEndian.Uint32(e.value)})
+		}
 	}
 	return all, nil
 }
@@ -174,33 +321,53 @@ type Published struct {
 	Address netip.Addr
 }
 
-// PublishedPorts lists the published ports. ENOENT when there is no table.
+// PublishedPorts lists the published ports of both families; none where there
+// is no table. One on all addresses of a family has that family's unspecified
+// address.
 func PublishedPorts(c *nl.Conn) ([]Published, error) {
 	var all []Published
-	for _, s := range []set{publishedAt, published} {
-		elems, err := s.list(c)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range elems {
-			var p Published
-			key := e.key
-			if len(key) == 12 {
-				p.HostIP, _ = netip.AddrFromSlice(key[:4])
-				key = key[4:]
+	for _, f := range []Family{IPv4, IPv6} {
+		size := int(f.layer().size())
+		for _, s := range []set{f.publishedAt(), f.published()} {
+			elems, err := s.list(c)
+			if err != nil {
+				return nil, err
 			}
-			p.Proto, p.HostPort = key[0], binary.BigEndian.Uint16(key[4:])
-			p.Address, _ = netip.AddrFromSlice(e.value[:4])
-			p.Port.Port = binary.BigEndian.Uint16(e.value[4:])
-			all = append(all, p)
+			for _, e := range elems {
+				p := Published{Port: Port{HostIP: f.unspecified()}}
+				key := e.key
+				if len(key) > 8 {
+					p.HostIP, _ = netip.AddrFromSlice(key[:size])
+					key = key[size:]
+				}
+				p.Proto, p.HostPort = key[0], binary.BigEndian.Uint16(key[4:])
+				p.Address, _ = netip.AddrFromSlice(e.value[:size])
+				p.Port.Port = binary.BigEndian.Uint16(e.value[size:])
+				all = append(all, p)
+			}
 		}
 	}
 	return all, nil
 }
 
-// Drop is a transaction that deletes leases and ports whoever holds them: for
-// those that were found stale in a look at generation gen of the ruleset
-// (BatchAt).
-func Drop(stale []Lease, ports []Published) []nl.Request {
-	return elements(unix.NFT_MSG_DELSETELEM, change, stale, ports)
+func (f Family) unspecified() netip.Addr {
+	if f == IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
+// Drop is a transaction that deletes what was found stale in a look at
+// generation gen of the ruleset (BatchAt): leases and ports whoever holds them,
+// and what guards the ports and the isolation of containers that are gone.
+func Drop(stale []Lease, ports []Published, gone []Claim) []nl.Request {
+	reqs := elements(unix.NFT_MSG_DELSETELEM, change, stale, ports)
+	for _, c := range gone {
+		// As in Release, for it may not be there.
+		reqs = append(reqs, c.isolation(unix.NFT_MSG_NEWSETELEM, add)...)
+		reqs = append(reqs, c.guarded(unix.NFT_MSG_NEWSETELEM, add)...)
+		reqs = append(reqs, c.isolation(unix.NFT_MSG_DELSETELEM, change)...)
+		reqs = append(reqs, c.guarded(unix.NFT_MSG_DELSETELEM, change)...)
+	}
+	return reqs
 }

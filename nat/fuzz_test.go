@@ -4,6 +4,7 @@ package nat
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +15,8 @@ import (
 // whatever the bytes are, they are elements of the set's measures, or an error.
 
 func FuzzParseElements(f *testing.F) {
-	claim := aClaim()
-	for _, r := range append(claim.Take(), Remember(0, settings)...) {
+	sets := slices.Concat(IPv4.sets(), IPv6.sets(), Bridge.sets())
+	for _, r := range append(bothClaim().Take(), IPv4.Remember(0, settings)...) {
 		for i := range sets {
 			f.Add(uint8(i), r.Data)
 		}
@@ -47,6 +48,26 @@ func FuzzParseElements(f *testing.F) {
 		}
 		if size > len(data) {
 			t.Errorf("%s: %d bytes of elements out of %d", s.name, size, len(data))
+		}
+	})
+}
+
+func FuzzTableName(f *testing.F) {
+	f.Add([]byte(nil))
+	for _, family := range Families {
+		data := family.newTable().Data
+		for n := range data {
+			f.Add(data[:n])
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		name, err := tableName(data)
+		if err != nil {
+			return
+		}
+		if len(data) < 4 || !strings.Contains(string(data[4:]), name) {
+			t.Errorf("got the name %q out of %q", name, data)
 		}
 	})
 }

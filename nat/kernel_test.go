@@ -19,29 +19,101 @@ import (
 	"container/nl"
 )
 
+// What nft shows are the texts of the rules, in their order: then the command
+// that a rule's request names is a true one.
 func TestRuleset(t *testing.T) {
-	netns(t)
-	commit(t, Ruleset())
-	goldenRuleset(t, "ruleset.nft")
+	need.Root(t)
+	for f, file := range map[Family]string{IPv4: "ruleset.nft", IPv6: "ruleset6.nft", Bridge: "guard.nft"} {
+		t.Run(f.String(), func(t *testing.T) {
+			netns(t)
+			commit(t, f.Ruleset())
+			goldenRuleset(t, file)
+			var shown []string
+			for _, line := range strings.Split(ruleset(t), "\n") {
+				rule, in := strings.CutPrefix(line, "\t\t")
+				if in && !strings.HasPrefix(rule, "type") && !strings.HasPrefix(rule, "flags") {
+					shown = append(shown, rule)
+				}
+			}
+			var texts []string
+			for _, r := range f.rules() {
+				texts = append(texts, r.text)
+			}
+			same(t, "the rules", strings.Join(shown, "\n"), strings.Join(texts, "\n"))
+		})
+	}
 }
 
 func TestRulesetTwice(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
-	commit(t, aClaim().Take())
-	refuse(t, unix.EEXIST, Ruleset())
+	makeTables(t)
+	commit(t, bothClaim().Take())
+	for _, f := range Families {
+		refuse(t, unix.EEXIST, f.Ruleset())
+	}
+}
+
+// Before Linux 5.19 a set's number was looked up in the whole transaction,
+// whatever its table: no two sets have the same, so that the tables can be made
+// together as well as apart.
+func TestRulesetsTogether(t *testing.T) {
+	netns(t)
+	makeTables(t)
+	apart := rulesetJSON(t)
+	run(t, "nft", "flush", "ruleset")
+	commit(t, slices.Concat(IPv4.Ruleset(), IPv6.Ruleset(), Bridge.Ruleset()))
+	same(t, "the ruleset", rulesetJSON(t), apart)
+}
+
+func TestSetNumbers(t *testing.T) {
+	all := make(map[uint32]set)
+	for _, f := range Families {
+		for _, s := range f.sets() {
+			if s.family != f {
+				t.Errorf("%s is a set of %s, among those of %s", s.name, s.family, f)
+			}
+			if other, ok := all[s.id]; ok || s.id == 0 {
+				t.Errorf("%s %s and %s %s are both number %d", s.family, s.name, other.family, other.name, s.id)
+			}
+			all[s.id] = s
+		}
+	}
+}
+
+// What a part of the ruleset needs can be tried by itself, and all of the rules
+// are part of something.
+func TestFeatures(t *testing.T) {
+	need.Root(t)
+	for _, f := range Families {
+		tried := make(map[string]bool)
+		for _, feature := range f.Features() {
+			t.Run(f.String()+" "+feature.Name, func(t *testing.T) {
+				netns(t)
+				commit(t, feature.Requests)
+				for _, r := range feature.Requests {
+					tried[r.What] = true
+				}
+			})
+		}
+		for _, r := range f.rules() {
+			if what := r.request(f).What; r.needs != "" && !tried[what] {
+				t.Errorf("%s is no part of a feature", what)
+			}
+		}
+	}
 }
 
 // What `nft list ruleset` prints is what `nft -f` reads, whatever is in it. An
 // index that is an interface's is shown by its name: 1 is lo.
 func TestRulesetCanBeLoadedAgain(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
-	commit(t, aClaim().Take())
-	lo := anotherClaim()
-	lo.Index = 1
+	makeTables(t)
+	commit(t, bothClaim().Take())
+	lo := anotherBothClaim()
+	lo.Index, lo.Isolated = 1, true
 	commit(t, lo.Take())
-	commit(t, Remember(0, settings))
+	commit(t, IPv4.Remember(0, settings))
+	commit(t, IPv6.Remember(0, settings))
 	before := ruleset(t)
 	saved := filepath.Join(t.TempDir(), "saved.nft")
 	if err := os.WriteFile(saved, []byte(before), 0o600); err != nil {
@@ -54,11 +126,13 @@ func TestRulesetCanBeLoadedAgain(t *testing.T) {
 
 func TestDeleteTable(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
-	commit(t, aClaim().Take())
-	commit(t, []nl.Request{DeleteTable()})
+	makeTables(t)
+	commit(t, bothClaim().Take())
+	for _, f := range Families {
+		commit(t, []nl.Request{f.DeleteTable()})
+		refuse(t, unix.ENOENT, []nl.Request{f.DeleteTable()})
+	}
 	same(t, "the ruleset", ruleset(t), "")
-	refuse(t, unix.ENOENT, []nl.Request{DeleteTable()})
 }
 
 // The command that a request names makes the same change. Commands run in one
@@ -66,15 +140,24 @@ func TestDeleteTable(t *testing.T) {
 // tells the two rulesets.
 func TestCommands(t *testing.T) {
 	need.Root(t)
-	a, b := aClaim(), anotherClaim()
+	a, b, four := bothClaim(), anotherBothClaim(), anotherClaim()
+	four.Addresses, four.Index, four.Ports = addrs("172.16.0.32"), 4109, nil
+	gone := b
+	gone.Isolated = true // it was not; all the same
 	transactions := [][]nl.Request{
-		Ruleset(),
+		IPv4.Ruleset(),
+		IPv6.Ruleset(),
+		Bridge.Ruleset(),
 		a.Take(),
 		b.Take(),
-		Remember(0, settings),
+		four.Take(),
+		IPv4.Remember(0, settings),
+		IPv6.Remember(7, settings),
 		a.Release(),
-		Drop([]Lease{{b.Address, b.Index}}, []Published{{b.Ports[0], b.Address}}),
-		{DeleteTable()},
+		Drop(leasesOf(b, four), publishedBy(b), []Claim{gone}),
+		{IPv4.DeleteTable()},
+		{IPv6.DeleteTable()},
+		{Bridge.DeleteTable()},
 	}
 	var sent []string
 	if !t.Run("messages", func(t *testing.T) {
@@ -99,15 +182,22 @@ func TestCommands(t *testing.T) {
 
 func TestListCommands(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
-	for _, s := range sets {
-		run(t, "sh", "-c", s.getElements().Cmd)
+	makeTables(t)
+	for _, f := range Families {
+		for _, s := range f.sets() {
+			if got := run(t, "sh", "-c", s.getElements().Cmd); !strings.Contains(got, "table "+f.String()+" container") {
+				t.Errorf("%s: got %s", s.getElements().Cmd, got)
+			}
+		}
+	}
+	if got, want := run(t, "sh", "-c", getTables().Cmd), "table ip container\ntable ip6 container\ntable bridge container\n"; got != want {
+		t.Errorf("%s: got %s", getTables().Cmd, got)
 	}
 }
 
 func TestBatchAt(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
+	commit(t, IPv4.Ruleset())
 	c := dial(t)
 	gen, err := Generation(c)
 	if err != nil {
@@ -139,16 +229,20 @@ var settings = []Sysctl{
 
 func TestRemember(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
+	makeTables(t)
 	c := dial(t)
-	if got, err := Remembered(c); err != nil || len(got) != 0 {
-		t.Fatalf("got %v (error %v) of nothing", got, err)
-	}
-	commit(t, Remember(0, settings))
-	refuse(t, unix.EEXIST, Remember(0, settings))
-	refuse(t, unix.EEXIST, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "1"}}))
-	if got, err := Remembered(c); err != nil || !slices.Equal(got, settings) {
-		t.Errorf("got %v (error %v), want %v", got, err, settings)
+	for i, f := range []Family{IPv4, IPv6} {
+		if got, err := f.Remembered(c); err != nil || len(got) != 0 {
+			t.Fatalf("%v: got %v (error %v) of nothing", f, got, err)
+		}
+		settings := settings[i:] // other ones in each table
+		commit(t, f.Remember(0, settings[:2]))
+		refuse(t, unix.EEXIST, f.Remember(0, settings))
+		refuse(t, unix.EEXIST, f.Remember(1, []Sysctl{{"net.ipv4.ip_forward", "1"}}))
+		commit(t, f.Remember(2, settings[2:]))
+		if got, err := f.Remembered(c); err != nil || !slices.Equal(got, settings) {
+			t.Errorf("%v: got %v (error %v), want %v", f, got, err, settings)
+		}
 	}
 }
 
@@ -156,13 +250,13 @@ func TestRemember(t *testing.T) {
 // more than one message holds.
 func TestRememberMany(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
+	commit(t, IPv4.Ruleset())
 	var many []Sysctl
 	for i := range 1000 {
 		many = append(many, Sysctl{fmt.Sprintf("%04d.%s", i, strings.Repeat("x", 127-len("0000.=1"))), "1"})
 	}
-	commit(t, Remember(0, many))
-	if got, err := Remembered(dial(t)); err != nil || !slices.Equal(got, many) {
+	commit(t, IPv4.Remember(0, many))
+	if got, err := IPv4.Remembered(dial(t)); err != nil || !slices.Equal(got, many) {
 		t.Errorf("got %d settings (error %v), want %d", len(got), err, len(many))
 	}
 }
@@ -170,10 +264,10 @@ func TestRememberMany(t *testing.T) {
 // Elements that somebody else put there are no settings of ours.
 func TestRememberedByOthers(t *testing.T) {
 	netns(t)
-	commit(t, Ruleset())
-	commit(t, Remember(0, settings[:1]))
+	commit(t, IPv4.Ruleset())
+	commit(t, IPv4.Remember(0, settings[:1]))
 	run(t, "nft", "add", "element", "ip", "container", "sysctl", `{ 7, 8 comment "hello" }`)
-	if got, err := Remembered(dial(t)); err != nil || !slices.Equal(got, settings[:1]) {
+	if got, err := IPv4.Remembered(dial(t)); err != nil || !slices.Equal(got, settings[:1]) {
 		t.Errorf("got %v (error %v), want %v", got, err, settings[:1])
 	}
 }
@@ -181,21 +275,40 @@ func TestRememberedByOthers(t *testing.T) {
 func TestWithoutTable(t *testing.T) {
 	netns(t)
 	c := dial(t)
-	if _, err := Leases(c); !errors.Is(err, unix.ENOENT) {
-		t.Errorf("Leases: got the error %v, want %v", err, unix.ENOENT)
+	if got, err := Leases(c); err != nil || len(got) != 0 {
+		t.Errorf("Leases: got %v (error %v), want none", got, err)
 	}
-	if _, err := PublishedPorts(c); !errors.Is(err, unix.ENOENT) {
-		t.Errorf("PublishedPorts: got the error %v, want %v", err, unix.ENOENT)
+	if got, err := PublishedPorts(c); err != nil || len(got) != 0 {
+		t.Errorf("PublishedPorts: got %v (error %v), want none", got, err)
 	}
-	if _, err := Remembered(c); !errors.Is(err, unix.ENOENT) {
-		t.Errorf("Remembered: got the error %v, want %v", err, unix.ENOENT)
+	if got, err := Guards(c); err != nil || len(got) != 0 {
+		t.Errorf("Guards: got %v (error %v), want none", got, err)
+	}
+	for _, f := range []Family{IPv4, IPv6} {
+		if got, err := f.Remembered(c); err != nil || len(got) != 0 {
+			t.Errorf("%v: Remembered: got %v (error %v), want none", f, got, err)
+		}
+	}
+	if got, err := Tables(c); err != nil || len(got) != 0 {
+		t.Errorf("Tables: got %v (error %v), want none", got, err)
 	}
 	// A refused transaction ends its connection.
-	err := refuse(t, unix.ENOENT, aClaim().Take())
-	if want := `set ip container bridges: add "br0": no such file or directory`; err.Error() != want {
-		t.Errorf("Take: got the error %q, want %q", err, want)
-	}
 	refuse(t, unix.ENOENT, aClaim().Release())
+	for _, f := range Families { // the last of them is the one that isn't there
+		claim := only6(bothClaim())
+		if f == IPv4 {
+			claim = aClaim()
+		}
+		err := refuse(t, unix.ENOENT, claim.Take())
+		if want := map[Family]string{
+			IPv4:   `set ip container bridges: add "br0": no such file or directory`,
+			IPv6:   `set ip6 container bridges: add "br0": no such file or directory`,
+			Bridge: `set bridge container ports: add 4107: no such file or directory`,
+		}[f]; err.Error() != want {
+			t.Errorf("Take: got the error %q, want %q", err, want)
+		}
+		commit(t, f.Ruleset())
+	}
 }
 
 // Whoever may not configure the network is told so, and not left waiting for
@@ -212,7 +325,7 @@ func TestWithoutPrivilege(t *testing.T) {
 	if err := unix.Capset(&header, &caps[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := Commit(dial(t), Ruleset()); !errors.Is(err, unix.EPERM) {
+	if err := Commit(dial(t), IPv4.Ruleset()); !errors.Is(err, unix.EPERM) {
 		t.Errorf("got the error %v, want %v", err, unix.EPERM)
 	}
 }
@@ -237,7 +350,7 @@ func TestHostToItself(t *testing.T) {
 	} {
 		run(t, "ip", strings.Fields(args)...)
 	}
-	commit(t, Ruleset())
+	commit(t, IPv4.Ruleset())
 	commit(t, aClaim().Take())
 
 	l, err := net.Listen("tcp4", "172.16.0.100:0")

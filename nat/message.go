@@ -80,8 +80,8 @@ const (
 //		__u8   version;       NFNETLINK_V0
 //		__be16 res_id;
 //	};
-func body(family uint8, res uint16, attrs func(*netlink.AttributeEncoder)) []byte {
-	b := []byte{family, unix.NFNETLINK_V0, 0, 0}
+func body(family Family, res uint16, attrs func(*netlink.AttributeEncoder)) []byte {
+	b := []byte{uint8(family), unix.NFNETLINK_V0, 0, 0}
 	binary.BigEndian.PutUint16(b[2:], res)
 	if attrs == nil {
 		return b

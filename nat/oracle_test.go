@@ -12,6 +12,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"container/nl"
 )
 
 // The messages against an independent reading of nf_tables: those that package
@@ -33,12 +35,26 @@ import (
 //     elements with NLM_F_CREATE, which says nothing there, and asks for each
 //     rule back (NLM_F_ECHO), to learn its handle.
 func TestOracle(t *testing.T) {
-	table := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "container"}
+	t.Run("ip", func(t *testing.T) {
+		oracle(t, IPv4, nftables.TypeIPAddr,
+			"172.16.0.30", "172.16.0.0/24", "172.16.1.0", "127.0.0.1")
+	})
+	t.Run("ip6", func(t *testing.T) {
+		oracle(t, IPv6, nftables.TypeIP6Addr,
+			"fd00:16::30", "fd00:16::/64", "fd00:16:0:1::", "2001:db8::1")
+	})
+}
+
+// oracle compares what there is of a family that routes. Behind is the first
+// address behind the network.
+func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network, behind, hostIP string) {
+	bytes := func(text string) []byte { return netip.MustParseAddr(text).AsSlice() }
+	table := &nftables.Table{Family: nftables.TableFamily(f), Name: "container"}
 	want := record(t, func(c *nftables.Conn) {
 		c.AddTable(table)
 
 		concat := nftables.MustConcatSetType
-		name, addr, service, proto := nftables.TypeIFName, nftables.TypeIPAddr, nftables.TypeInetService, nftables.TypeInetProto
+		name, service, proto := nftables.TypeIFName, nftables.TypeInetService, nftables.TypeInetProto
 		all := []*nftables.Set{
 			{Name: "bridges", KeyType: name},
 			{Name: "inside", KeyType: concat(name, name)},
@@ -47,16 +63,14 @@ func TestOracle(t *testing.T) {
 			{Name: "publish", KeyType: concat(proto, service), IsMap: true, DataType: concat(addr, service)},
 			{Name: "publish_at", KeyType: concat(addr, proto, service), IsMap: true, DataType: concat(addr, service)},
 			{Name: "sysctl", KeyType: nftables.TypeMark},
+			{Name: "isolated", KeyType: addr},
 		}
 		for i, s := range all {
-			s.Table, s.ID = table, uint32(i+1)
+			s.Table, s.ID = table, f.id(uint32(i+1))
 			check(t, c.AddSet(s, nil))
 		}
 
-		accept := nftables.ChainPolicyAccept
-		base := func(name string, typ nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) {
-			c.AddChain(&nftables.Chain{Table: table, Name: name, Type: typ, Hooknum: hook, Priority: &priority, Policy: &accept})
-		}
+		base := baseChains(c, table)
 		base("loopback", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
 		c.AddChain(&nftables.Chain{Table: table, Name: "publish"})
 		base("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
@@ -64,20 +78,21 @@ func TestOracle(t *testing.T) {
 		base("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
 		base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 
-		for _, r := range rules() {
+		for _, r := range f.rules() {
 			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
 		}
 
 		br0 := []byte("br0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
-		container := []byte{172, 16, 0, 30}
+		container := bytes(address)
 		for i, elems := range [][]nftables.SetElement{
 			{{Key: br0}},
 			{{Key: slices.Concat(br0, br0)}},
-			{{Key: []byte{172, 16, 0, 0}}, {Key: []byte{172, 16, 1, 0}, IntervalEnd: true}},
+			{{Key: bytes(network[:len(network)-3])}, {Key: bytes(behind), IntervalEnd: true}},
 			{{Key: container, Val: []byte(host(7))}},
-			{{Key: []byte{6, 0, 0, 0, 0, 80, 0, 0}, Val: append(container, 0x1f, 0x40, 0, 0)}},
-			{{Key: []byte{127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0}, Val: append(container, 0, 54, 0, 0)}},
+			{{Key: []byte{6, 0, 0, 0, 0, 80, 0, 0}, Val: slices.Concat(container, []byte{0x1f, 0x40, 0, 0})}},
+			{{Key: slices.Concat(bytes(hostIP), []byte{17, 0, 0, 0, 0, 53, 0, 0}), Val: slices.Concat(container, []byte{0, 54, 0, 0})}},
 			{{Key: []byte(host(0)), Comment: "net.ipv4.ip_forward=0"}},
+			{{Key: container}},
 		} {
 			check(t, c.SetAddElements(all[i], elems))
 		}
@@ -85,18 +100,95 @@ func TestOracle(t *testing.T) {
 	})
 
 	claim := Claim{
-		Bridge: "br0", Network: netip.MustParsePrefix("172.16.0.0/24"), Address: netip.MustParseAddr("172.16.0.30"), Index: 7,
+		Bridge: "br0", Networks: prefixes(network), Addresses: addrs(address), Index: 7, Isolated: true,
 		Ports: []Port{
 			{HostPort: 80, Port: 8000, Proto: unix.IPPROTO_TCP},
-			{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 53, Port: 54, Proto: unix.IPPROTO_UDP},
+			{HostIP: netip.MustParseAddr(hostIP), HostPort: 53, Port: 54, Proto: unix.IPPROTO_UDP},
 		},
 	}
 	take := claim.Take()
 	take[4], take[5] = take[5], take[4] // publish_at comes first there
-	claim.Ports = nil
-	got := Batch(slices.Concat(
-		Ruleset(), take, Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), claim.Release()[1:],
-	))
+	claim.Ports, claim.Isolated = nil, false
+	compare(t, slices.Concat(
+		f.Ruleset(),
+		take[:6], f.Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), take[6:], claim.Release()[1:],
+	), want)
+}
+
+func TestOracleOfGuard(t *testing.T) {
+	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "container"}
+	want := record(t, func(c *nftables.Conn) {
+		c.AddTable(table)
+
+		concat := nftables.MustConcatSetType
+		port := nftables.TypeIFIndex
+		number := nftables.SetDatatype{Bytes: 4 + 16} // of a length that the package does not know
+		number.SetNFTMagic(20<<6 | 4)
+		all := []*nftables.Set{
+			{Name: "ports", KeyType: port, ID: 0x21},
+			{Name: "macs", KeyType: concat(port, nftables.TypeEtherAddr), ID: 0x22},
+			{Name: "addresses", KeyType: concat(port, nftables.TypeIPAddr), ID: 0x23},
+			{Name: "addresses6", KeyType: concat(port, nftables.TypeIP6Addr), ID: 0x24},
+			{Name: "targets", KeyType: number, ID: 0x26},
+			{Name: "isolated", KeyType: port, ID: 0x25},
+		}
+		for _, s := range all {
+			s.Table = table
+			check(t, c.AddSet(s, nil))
+		}
+
+		base := baseChains(c, table)
+		base("prerouting", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -200)
+		base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, -200)
+		for _, r := range Bridge.rules() {
+			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
+		}
+
+		elements := func(keys ...[]byte) (all []nftables.SetElement) {
+			for _, key := range keys {
+				all = append(all, nftables.SetElement{Key: slices.Concat([]byte(host(7)), key)})
+			}
+			return all
+		}
+		address6, linkLocal := netip.MustParseAddr("fd00:16::30").AsSlice(), netip.MustParseAddr("fe80::ff:fe00:5").AsSlice()
+		for _, change := range []func(*nftables.Set, []nftables.SetElement) error{c.SetAddElements, c.SetDeleteElements} {
+			for i, elems := range [][]nftables.SetElement{
+				elements(nil),
+				elements([]byte{2, 0, 0, 0, 0, 5, 0, 0}),
+				elements([]byte{172, 16, 0, 30}),
+				elements(address6, linkLocal),
+				elements(address6, linkLocal),
+				elements(nil),
+			} {
+				check(t, change(all[i], elems))
+			}
+		}
+	})
+	compare(t, slices.Concat(
+		Bridge.Ruleset(),
+		bothClaim().guardedAt(7, unix.NFT_MSG_NEWSETELEM, add),
+		bothClaim().guardedAt(7, unix.NFT_MSG_DELSETELEM, change),
+	), want)
+}
+
+// guardedAt is guarded with another index.
+func (c Claim) guardedAt(index uint32, typ uint16, flags netlink.HeaderFlags) []nl.Request {
+	c.Index = index
+	return c.guarded(typ, flags)
+}
+
+// baseChains adds base chains, all of policy accept.
+func baseChains(c *nftables.Conn, table *nftables.Table) func(string, nftables.ChainType, *nftables.ChainHook, nftables.ChainPriority) {
+	accept := nftables.ChainPolicyAccept
+	return func(name string, typ nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) {
+		c.AddChain(&nftables.Chain{Table: table, Name: name, Type: typ, Hooknum: hook, Priority: &priority, Policy: &accept})
+	}
+}
+
+// compare compares a transaction of ours with what was recorded of one.
+func compare(t *testing.T, reqs []nl.Request, want []netlink.Message) {
+	t.Helper()
+	got := Batch(reqs)
 	if len(got) != len(want) {
 		t.Fatalf("got %d messages, want %d", len(got), len(want))
 	}

@@ -16,10 +16,10 @@ import (
 // One rule byte for byte. The others differ in the expressions alone, which
 // TestRulePrograms has.
 func TestRuleMessage(t *testing.T) {
-	all := rules()
+	all := IPv4.rules()
 	i := slices.IndexFunc(all, func(r rule) bool { return r.text == "oifname != @bridges accept" })
 	goldenMessage{
-		all[i].request(),
+		all[i].request(IPv4),
 		"nft add rule ip container forward 'oifname != @bridges accept'",
 		0xa06, flagsAppend, genmsg +
 			nla(14, 1) + container + // NFTA_RULE_TABLE
@@ -53,14 +53,24 @@ func TestRuleMessage(t *testing.T) {
 // as it is.
 func TestRulePrograms(t *testing.T) {
 	var text strings.Builder
-	for _, r := range rules() {
-		chain, program := decodeRule(t, r.request().Data)
-		if chain != r.chain {
-			t.Errorf("rule %s: it is in the chain %q, want %q", r.text, chain, r.chain)
+	for i, f := range Families {
+		if i > 0 {
+			text.WriteByte('\n')
 		}
-		fmt.Fprintf(&text, "%s: %s\n", chain, r.text)
-		for _, line := range program {
-			fmt.Fprintf(&text, "  [ %s ]\n", line)
+		fmt.Fprintf(&text, "table %s\n\n", f.table())
+		for _, r := range f.rules() {
+			data := r.request(f).Data
+			if Family(data[0]) != f {
+				t.Errorf("rule %s: it is of the family %d, want %d", r.text, data[0], f)
+			}
+			chain, program := decodeRule(t, data)
+			if chain != r.chain {
+				t.Errorf("rule %s: it is in the chain %q, want %q", r.text, chain, r.chain)
+			}
+			fmt.Fprintf(&text, "%s: %s\n", chain, r.text)
+			for _, line := range program {
+				fmt.Fprintf(&text, "  [ %s ]\n", line)
+			}
 		}
 	}
 	golden(t, "rules.txt", text.String())
@@ -175,13 +185,21 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 	switch expr {
 	case "meta":
 		key, reg := a.number(2), a.number(1)
-		what := map[int32]string{6: "iifname", 7: "oifname", 16: "l4proto"}[key]
-		if key == 16 {
-			return fmt.Sprintf("meta load %s => reg %d", what, load(reg, packet))
-		}
-		return fmt.Sprintf("meta load %s => reg %d", what, load(reg, name))
+		what := map[int32]struct {
+			name string
+			kind
+		}{
+			1:  {"protocol", packet},
+			4:  {"iif", number},
+			5:  {"oif", number},
+			6:  {"iifname", name},
+			7:  {"oifname", name},
+			16: {"l4proto", packet},
+			19: {"pkttype", packet},
+		}[key]
+		return fmt.Sprintf("meta load %s => reg %d", what.name, load(reg, what.kind))
 	case "payload":
-		base := map[int32]string{1: "network", 2: "transport"}[a.number(2)]
+		base := map[int32]string{0: "link", 1: "network", 2: "transport"}[a.number(2)]
 		return fmt.Sprintf("payload load %db @ %s header + %d => reg %d", a.number(4), base, a.number(3), load(a.number(1), packet))
 	case "ct":
 		key := map[int32]string{0: "state", 2: "status"}[a.number(2)]
@@ -211,7 +229,7 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 		return line
 	case "nat":
 		kind := map[int32]string{0: "snat", 1: "dnat"}[a.number(1)]
-		family := map[int32]string{2: "ip"}[a.number(2)]
+		family := map[int32]string{2: "ip", 10: "ip6"}[a.number(2)]
 		return fmt.Sprintf("nat %s %s addr_min reg %d proto_min reg %d", kind, family, a.number(3), a.number(5))
 	case "masq":
 		return "masq"
@@ -225,6 +243,8 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 			return line + "drop"
 		case 1:
 			return line + "accept"
+		case -5:
+			return line + "return"
 		case -3:
 			return line + "jump -> " + v.name(2)
 		default:

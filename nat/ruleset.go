@@ -4,6 +4,7 @@ package nat
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -11,173 +12,216 @@ import (
 	"container/nl"
 )
 
-// The sets and maps of the table. Everything that a bridge or a container
-// adds is an element of one of them.
-var (
-	// bridges are the bridges that containers are on. ("bridge" is a word of
-	// nft's own, which it can't read as a name.)
-	bridges = set{name: "bridges", id: 1, key: fields{ifname}}
+// The sets and maps of the two tables that route, ip and ip6. Everything that a
+// bridge or a container adds is an element of one of them.
 
-	// inside holds each bridge with itself: what stays on a bridge. (Such
-	// packets are seen here when br_netfilter shows bridged frames to IP.)
-	inside = set{name: "inside", id: 2, key: fields{ifname, ifname}}
+// bridges are the bridges that containers are on. ("bridge" is a word of nft's
+// own, which it can't read as a name.)
+func (f Family) bridges() set {
+	return set{family: f, name: "bridges", id: f.id(1), key: fields{ifname}}
+}
 
-	// networks are the addresses of each bridge.
-	networks = set{name: "network", id: 3, key: fields{ipv4Addr}, flags: unix.NFT_SET_INTERVAL}
+// inside holds each bridge with itself: what stays on a bridge. (Bridged frames
+// are seen here too where br_netfilter shows them to IP.)
+func (f Family) inside() set {
+	return set{family: f, name: "inside", id: f.id(2), key: fields{ifname, ifname}}
+}
 
-	// leases say who holds an address: the index of the host's veth. A lease
-	// whose veth is gone is stale.
-	leases = set{name: "lease", id: 4, key: fields{ipv4Addr}, value: fields{ifaceIndex}}
+// networks are the addresses of each bridge.
+func (f Family) networks() set {
+	return set{family: f, name: "network", id: f.id(3), key: fields{f.layer().address}, flags: unix.NFT_SET_INTERVAL}
+}
 
-	// published ports lead to a container's address and port.
-	published = set{name: "publish", id: 5, key: fields{inetProto, inetService}, value: fields{ipv4Addr, inetService}}
+// leases say who holds an address: the index of the host's veth. A lease whose
+// veth is gone is stale.
+func (f Family) leases() set {
+	return set{family: f, name: "lease", id: f.id(4), key: fields{f.layer().address}, value: fields{ifaceIndex}}
+}
 
-	// publishedAt are those that are published on one address of the host.
-	publishedAt = set{name: "publish_at", id: 6, key: fields{ipv4Addr, inetProto, inetService}, value: fields{ipv4Addr, inetService}}
+// published ports lead to a container's address and port.
+func (f Family) published() set {
+	return set{family: f, name: "publish", id: f.id(5), key: fields{inetProto, inetService}, value: fields{f.layer().address, inetService}}
+}
 
-	// sysctls holds, as comments, the kernel settings that were changed and
-	// what they were.
-	sysctls = set{name: "sysctl", id: 7, key: fields{mark}}
-)
+// publishedAt are those that are published on one address of the host.
+func (f Family) publishedAt() set {
+	return set{
+		family: f, name: "publish_at", id: f.id(6),
+		key:   fields{f.layer().address, inetProto, inetService},
+		value: fields{f.layer().address, inetService},
+	}
+}
 
-// sets are all of them.
-var sets = []set{bridges, inside, networks, leases, published, publishedAt, sysctls}
+// sysctls holds, as comments, the kernel settings that were changed and what
+// they were.
+func (f Family) sysctls() set {
+	return set{family: f, name: "sysctl", id: f.id(7), key: fields{mark}}
+}
 
-var chains = []chain{
-	{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw},
-	{"publish", "", 0, 0},
-	{"prerouting", "nat", unix.NF_INET_PRE_ROUTING, dstnat},
-	{"output", "nat", unix.NF_INET_LOCAL_OUT, dstnat},
-	{"postrouting", "nat", unix.NF_INET_POST_ROUTING, srcnat},
-	{"forward", "filter", unix.NF_INET_FORWARD, filter},
+// isolated are the addresses of containers that have nothing to do with their
+// neighbours.
+func (f Family) isolated() set {
+	return set{family: f, name: "isolated", id: f.id(8), key: fields{f.layer().address}}
+}
+
+// id is a set's number, which no other set of any table has: before Linux 5.19
+// a number alone was enough to name a set of another table.
+func (f Family) id(n uint32) uint32 {
+	return uint32(slices.Index(Families[:], f))<<4 + n
+}
+
+// sets are all of a family's.
+func (f Family) sets() []set {
+	if f == Bridge {
+		return guardSets()
+	}
+	return []set{f.bridges(), f.inside(), f.networks(), f.leases(), f.published(), f.publishedAt(), f.sysctls(), f.isolated()}
+}
+
+func (f Family) chains() []chain {
+	if f == Bridge {
+		return guardChains()
+	}
+	return []chain{
+		{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw},
+		{"publish", "", 0, 0},
+		{"prerouting", "nat", unix.NF_INET_PRE_ROUTING, dstnat},
+		{"output", "nat", unix.NF_INET_LOCAL_OUT, dstnat},
+		{"postrouting", "nat", unix.NF_INET_POST_ROUTING, srcnat},
+		{"forward", "filter", unix.NF_INET_FORWARD, filter},
+	}
 }
 
 // What of the kernel the expressions of a rule come from.
 const (
-	fibOptions  = "nf_tables' fib expression: CONFIG_NFT_FIB, CONFIG_NFT_FIB_IPV4, module nft_fib_ipv4"
 	natOptions  = "nf_tables' dnat statement: CONFIG_NFT_NAT, module nft_nat"
 	masqOptions = "nf_tables' masquerade and ct expressions: CONFIG_NFT_MASQ, CONFIG_NFT_CT, modules nft_masq and nft_ct"
 	ctOptions   = "nf_tables' ct expression: CONFIG_NFT_CT, module nft_ct"
 )
 
-// rules are all rules there are; containers add none.
-func rules() []rule {
-	return []rule{
-		// route_localnet, which a published port needs to be reached at
-		// 127.0.0.1, also lets a neighbour send to the host's own 127.0.0.1,
-		// or from it (CVE-2020-8558). Before connection tracking and before
-		// any destination is rewritten: nothing comes to or from loopback
-		// addresses but by lo.
-		{chain: "loopback", text: `iifname != "lo" ip daddr 127.0.0.0/8 drop`, exprs: list(
-			iifname(1), notEqual(1, nameData("lo")),
-			// The prefix is one byte long, so one byte is loaded.
-			header(1, daddr, 1), equal(1, []byte{127}),
-			verdict(expr.VerdictDrop),
-		)},
-		{chain: "loopback", text: `iifname != "lo" ip saddr 127.0.0.0/8 drop`, exprs: list(
-			iifname(1), notEqual(1, nameData("lo")),
-			header(1, saddr, 1), equal(1, []byte{127}),
-			verdict(expr.VerdictDrop),
-		)},
-
-		// Published ports. The key is loaded field by field into the 4-byte
-		// registers from 8 (where register 1 begins) on; the value comes back
-		// in the same place, the address in 8 and the port in 9.
-		{chain: "publish", text: `dnat ip to ip daddr . meta l4proto . th dport map @publish_at`, needs: natOptions, exprs: list(
-			header(1, daddr, 4), l4proto(9), dport(10),
-			lookupValue(1, publishedAt, 1),
-			dnat(1, 9),
-		)},
-		{chain: "publish", text: `dnat ip to meta l4proto . th dport map @publish`, needs: natOptions, exprs: list(
-			l4proto(1), dport(9),
-			lookupValue(1, published, 1),
-			dnat(1, 9),
-		)},
-
-		// Only what is for an address of this host: the same port of any
-		// other machine is none of our business.
-		{chain: "prerouting", text: `fib daddr type local jump publish`, needs: fibOptions, exprs: list(
-			daddrType(1), equal(1, hostData(unix.RTN_LOCAL)),
-			jump("publish"),
-		)},
-		{chain: "output", text: `fib daddr type local jump publish`, needs: fibOptions, exprs: list(
-			daddrType(1), equal(1, hostData(unix.RTN_LOCAL)),
-			jump("publish"),
-		)},
-
-		// From a container to the world: with the uplink's address. What the
-		// host says to its own address on the bridge goes by lo, and is left
-		// as it is.
-		{chain: "postrouting", text: `oifname != "lo" oifname != @bridges ip saddr @network masquerade`, needs: masqOptions, exprs: list(
-			oifname(1), notEqual(1, nameData("lo")), lookupNot(1, bridges),
-			header(1, saddr, 4), lookup(1, networks),
-			&expr.Masq{},
-		)},
-		// From 127.0.0.1 to a published port: the container could not answer
-		// that.
-		{chain: "postrouting", text: `oifname @bridges ip saddr 127.0.0.0/8 masquerade`, needs: masqOptions, exprs: list(
-			oifname(1), lookup(1, bridges),
-			header(1, saddr, 1), equal(1, []byte{127}),
-			&expr.Masq{},
-		)},
-		// From a container to a published port of its neighbour, or its own:
-		// the answer must come back this way to be translated back, and not
-		// directly over the bridge.
-		{chain: "postrouting", text: `oifname @bridges ip saddr @network ct status dnat masquerade`, needs: masqOptions, exprs: list(
-			oifname(1), lookup(1, bridges),
-			header(1, saddr, 4), lookup(1, networks),
-			ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0)),
-			&expr.Masq{},
-		)},
-
-		// What is not published is closed: onto a bridge come answers, what
-		// was let in by a published port, and what was on that bridge already.
-		{chain: "forward", text: `ct state established,related accept`, needs: ctOptions, exprs: list(
-			ctState(1), anyBit(1, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), notEqual(1, hostData(0)),
-			verdict(expr.VerdictAccept),
-		)},
-		{chain: "forward", text: `oifname != @bridges accept`, exprs: list(
-			oifname(1), lookupNot(1, bridges),
-			verdict(expr.VerdictAccept),
-		)},
-		{chain: "forward", text: `ct status dnat accept`, needs: ctOptions, exprs: list(
-			ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0)),
-			verdict(expr.VerdictAccept),
-		)},
-		{chain: "forward", text: `iifname . oifname @inside accept`, exprs: list(
-			iifname(1), oifname(2), lookup(1, inside),
-			verdict(expr.VerdictAccept),
-		)},
-		{chain: "forward", text: `drop`, exprs: list(verdict(expr.VerdictDrop))},
-	}
+func (l layer) fibOptions() string {
+	return "nf_tables' fib expression: CONFIG_NFT_FIB, CONFIG_NFT_FIB_" + l.options + ", module nft_fib_" + strings.ToLower(l.options)
 }
 
-// Ruleset is the table with its sets, chains and rules, empty of containers:
-// one transaction, refused with EEXIST when the table is there.
-func Ruleset() []nl.Request {
-	reqs := []nl.Request{newTable()}
-	for _, s := range sets {
+// rules are all rules of a family's table; containers add none.
+func (f Family) rules() []rule {
+	if f == Bridge {
+		return guardRules()
+	}
+	l := f.layer()
+	src, dst := f.String()+" saddr ", f.String()+" daddr "
+	var all []rule
+	add := func(chain, text, needs string, exprs ...expr.Any) {
+		all = append(all, rule{chain: chain, text: text, needs: needs, exprs: exprs})
+	}
+
+	// route_localnet, which a published port needs to be reached at 127.0.0.1,
+	// also lets a neighbour send to the host's own 127.0.0.1, or from it
+	// (CVE-2020-8558). Before connection tracking and before any destination is
+	// rewritten: nothing comes to or from loopback addresses but by lo.
+	add("loopback", `iifname != "lo" `+dst+l.loopbackText+` drop`, "",
+		iifname(1), notEqual(1, nameData("lo")),
+		header(1, l.daddr, uint32(len(l.loopback))), equal(1, l.loopback),
+		verdict(expr.VerdictDrop))
+	add("loopback", `iifname != "lo" `+src+l.loopbackText+` drop`, "",
+		iifname(1), notEqual(1, nameData("lo")),
+		header(1, l.saddr, uint32(len(l.loopback))), equal(1, l.loopback),
+		verdict(expr.VerdictDrop))
+
+	// Published ports. The key is loaded field by field into the 4-byte
+	// registers from 8 (where register 1 begins) on; the value comes back in
+	// the same place, the address first and the port behind it.
+	add("publish", `dnat `+f.String()+` to `+dst+`. meta l4proto . th dport map @publish_at`, natOptions,
+		header(1, l.daddr, l.size()), l4proto(l.behind()), dport(l.behind()+1),
+		lookupValue(1, f.publishedAt(), 1),
+		dnat(f, 1, l.behind()))
+	add("publish", `dnat `+f.String()+` to meta l4proto . th dport map @publish`, natOptions,
+		l4proto(1), dport(firstWord+1),
+		lookupValue(1, f.published(), 1),
+		dnat(f, 1, l.behind()))
+
+	// Only what is for an address of this host: the same port of any other
+	// machine is none of our business.
+	add("prerouting", `fib daddr type local jump publish`, l.fibOptions(),
+		daddrType(1), equal(1, hostData(unix.RTN_LOCAL)),
+		jump("publish"))
+	if f == IPv6 {
+		// IPv6 has no route_localnet: what is sent from ::1 never leaves lo,
+		// so what is sent to it is not led away.
+		add("output", dst+l.loopbackText+` return`, "",
+			header(1, l.daddr, l.size()), equal(1, l.loopback),
+			verdict(expr.VerdictReturn))
+	}
+	add("output", `fib daddr type local jump publish`, l.fibOptions(),
+		daddrType(1), equal(1, hostData(unix.RTN_LOCAL)),
+		jump("publish"))
+
+	// From a container to the world: with the uplink's address. What the host
+	// says to its own address on the bridge goes by lo, and is left as it is.
+	add("postrouting", `oifname != "lo" oifname != @bridges `+src+`@network masquerade`, masqOptions,
+		oifname(1), notEqual(1, nameData("lo")), lookupNot(1, f.bridges()),
+		header(1, l.saddr, l.size()), lookup(1, f.networks()),
+		&expr.Masq{})
+	if f == IPv4 {
+		// From 127.0.0.1 to a published port: the container could not answer
+		// that.
+		add("postrouting", `oifname @bridges `+src+l.loopbackText+` masquerade`, masqOptions,
+			oifname(1), lookup(1, f.bridges()),
+			header(1, l.saddr, uint32(len(l.loopback))), equal(1, l.loopback),
+			&expr.Masq{})
+	}
+	// From a container to a published port of its neighbour, or its own: the
+	// answer must come back this way to be translated back, and not directly
+	// over the bridge.
+	add("postrouting", `oifname @bridges `+src+`@network ct status dnat masquerade`, masqOptions,
+		oifname(1), lookup(1, f.bridges()),
+		header(1, l.saddr, l.size()), lookup(1, f.networks()),
+		ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0)),
+		&expr.Masq{})
+
+	// What is not published is closed: onto a bridge come answers, what was let
+	// in by a published port, and what was on that bridge already, unless one
+	// of the two wants nothing to do with the other.
+	add("forward", `ct state established,related accept`, ctOptions,
+		ctState(1), anyBit(1, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), notEqual(1, hostData(0)),
+		verdict(expr.VerdictAccept))
+	add("forward", `oifname != @bridges accept`, "",
+		oifname(1), lookupNot(1, f.bridges()),
+		verdict(expr.VerdictAccept))
+	add("forward", `ct status dnat accept`, ctOptions,
+		ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0)),
+		verdict(expr.VerdictAccept))
+	add("forward", src+`@isolated drop`, "",
+		header(1, l.saddr, l.size()), lookup(1, f.isolated()),
+		verdict(expr.VerdictDrop))
+	add("forward", dst+`@isolated drop`, "",
+		header(1, l.daddr, l.size()), lookup(1, f.isolated()),
+		verdict(expr.VerdictDrop))
+	add("forward", `iifname . oifname @inside accept`, "",
+		iifname(1), oifname(2), lookup(1, f.inside()),
+		verdict(expr.VerdictAccept))
+	add("forward", `drop`, "", verdict(expr.VerdictDrop))
+	return all
+}
+
+// Ruleset is the family's table with its sets, chains and rules, empty of
+// containers: one transaction, refused with EEXIST when the table is there.
+func (f Family) Ruleset() []nl.Request {
+	reqs := []nl.Request{f.newTable()}
+	for _, s := range f.sets() {
 		reqs = append(reqs, s.request())
 	}
-	for _, c := range chains {
-		reqs = append(reqs, c.request())
+	for _, c := range f.chains() {
+		reqs = append(reqs, c.request(f))
 	}
-	for _, r := range rules() {
-		reqs = append(reqs, r.request())
+	for _, r := range f.rules() {
+		reqs = append(reqs, r.request(f))
 	}
 	return reqs
 }
 
 // What follows are the expressions, with the meaning that `nft --debug=netlink`
 // prints beside each.
-
-func list(exprs ...expr.Any) []expr.Any { return exprs }
-
-// Offsets of the addresses in an IPv4 header (RFC 791).
-const (
-	saddr = 12
-	daddr = 16
-)
 
 // ipsDstNAT is IPS_DST_NAT in linux/netfilter/nf_conntrack_common.h: the
 // destination of this connection was rewritten.
@@ -245,8 +289,8 @@ func lookupValue(reg uint32, s set, dest uint32) expr.Any {
 }
 
 // [ nat dnat ip addr_min reg A proto_min reg P ]
-func dnat(addr, port uint32) expr.Any {
-	return &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: addr, RegProtoMin: port}
+func dnat(f Family, addr, port uint32) expr.Any {
+	return &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f), RegAddrMin: addr, RegProtoMin: port}
 }
 
 // [ immediate reg 0 VERDICT ]
@@ -262,31 +306,35 @@ type Feature struct {
 	Requests []nl.Request // a transaction that needs it, for a namespace without the table
 }
 
-// Features are the parts that the table needs, each with what it stands on.
-func Features() []Feature {
-	base := []nl.Request{newTable()}
-	for _, s := range sets {
+// Features are the parts that the family's table needs, each with what it
+// stands on.
+func (f Family) Features() []Feature {
+	base := []nl.Request{f.newTable()}
+	for _, s := range f.sets() {
 		base = append(base, s.request())
 	}
-	all := []Feature{{"nf_tables", "CONFIG_NF_TABLES CONFIG_NF_TABLES_IPV4", base}}
+	if f == Bridge {
+		return []Feature{{"guard", f.option(), f.Ruleset()}}
+	}
+	all := []Feature{{"nf_tables", "CONFIG_NF_TABLES " + f.option(), base}}
 	nats := slices.Clone(base)
-	for _, c := range chains {
-		nats = append(nats, c.request())
+	for _, c := range f.chains() {
+		nats = append(nats, c.request(f))
 	}
 	all = append(all, Feature{"nat", "CONFIG_NFT_NAT CONFIG_NF_NAT CONFIG_NF_CONNTRACK", nats})
-	for _, f := range []struct{ name, options, needs string }{
+	for _, part := range []struct{ name, options, needs string }{
 		{"ct", "CONFIG_NFT_CT", ctOptions},
-		{"fib", "CONFIG_NFT_FIB CONFIG_NFT_FIB_IPV4", fibOptions},
+		{"fib", "CONFIG_NFT_FIB CONFIG_NFT_FIB_" + f.layer().options, f.layer().fibOptions()},
 		{"dnat", "CONFIG_NFT_NAT", natOptions},
 		{"masquerade", "CONFIG_NFT_MASQ", masqOptions},
 	} {
 		reqs := slices.Clone(nats)
-		for _, r := range rules() {
-			if r.needs == f.needs {
-				reqs = append(reqs, r.request())
+		for _, r := range f.rules() {
+			if r.needs == part.needs {
+				reqs = append(reqs, r.request(f))
 			}
 		}
-		all = append(all, Feature{f.name, f.options, reqs})
+		all = append(all, Feature{part.name, part.options, reqs})
 	}
 	return all
 }

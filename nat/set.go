@@ -4,7 +4,9 @@ package nat
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mdlayher/netlink"
@@ -31,10 +33,13 @@ const (
 
 var (
 	ipv4Addr    = datatype{"ipv4_addr", 7, 4, networkOrder}
+	ipv6Addr    = datatype{"ipv6_addr", 8, 16, networkOrder}
+	etherAddr   = datatype{"ether_addr", 9, 6, networkOrder}
 	inetProto   = datatype{"inet_proto", 12, 1, networkOrder}
 	inetService = datatype{"inet_service", 13, 2, networkOrder}
 	mark        = datatype{"mark", 19, 4, hostOrder}
 	ifaceIndex  = datatype{"iface_index", 20, 4, hostOrder}
+	integer16   = datatype{"integer", 4, 16, mixedOrder}
 	ifname      = datatype{"ifname", 41, unix.IFNAMSIZ, hostOrder}
 )
 
@@ -80,13 +85,19 @@ func (f fields) length() uint32 {
 	return uint32(n)
 }
 
-// set is a set of the table, or a map, when its keys have values.
+// set is a set of a table, or a map, when its keys have values.
 type set struct {
-	name  string
-	id    uint32 // its number within the transaction, for rules that name it
-	key   fields
-	value fields
-	flags uint32 // NFT_SET_INTERVAL
+	family Family
+	name   string
+	id     uint32 // its number within a transaction, for rules that name it
+	key    fields
+	value  fields
+	flags  uint32 // NFT_SET_INTERVAL
+
+	// A key that nft(8) has no type for is told by what loads it, in its words
+	// and as it keeps them.
+	typeof     string
+	typeofData []byte
 }
 
 func (s set) kind() string {
@@ -98,6 +109,9 @@ func (s set) kind() string {
 
 func (s set) request() nl.Request {
 	decl := "type " + s.key.String()
+	if s.typeof != "" {
+		decl = "typeof " + s.typeof
+	}
 	if s.value != nil {
 		decl += " : " + s.value.String()
 	}
@@ -108,7 +122,7 @@ func (s set) request() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWSET),
 		Flags: add,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(s.family, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_SET_TABLE, Table)
 			ae.String(unix.NFTA_SET_NAME, s.name)
 			flags := s.flags
@@ -125,28 +139,39 @@ func (s set) request() nl.Request {
 			ae.Uint32(unix.NFTA_SET_ID, s.id)
 			ae.Bytes(unix.NFTA_SET_USERDATA, s.userData())
 		}),
-		What: fmt.Sprintf("%s %s %s: add", s.kind(), inTable, s.name),
-		Cmd:  fmt.Sprintf("nft add %s %s %s '{ %s }'", s.kind(), inTable, s.name, decl),
+		What: fmt.Sprintf("%s %s %s: add", s.kind(), s.family.table(), s.name),
+		Cmd:  fmt.Sprintf("nft add %s %s %s '{ %s }'", s.kind(), s.family.table(), s.name, decl),
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no nf_tables sets of this kind: CONFIG_NF_TABLES (before 4.18 CONFIG_NFT_HASH, CONFIG_NFT_RBTREE)"},
-			{Errno: unix.EEXIST, Text: "a table of the same name with another layout is in the way: nft delete table " + inTable},
+			{Errno: unix.EEXIST, Text: "a table of the same name with another layout is in the way: nft delete table " + s.family.table()},
 		},
 	}
 }
 
-// userData tells nft(8) in which order the bytes of keys and values are
-// (NFTNL_UDATA_SET_KEYBYTEORDER and …DATABYTEORDER in libnftnl/udata.h: a
-// type, a length and a number in the host's order). The kernel only keeps it;
-// without it nft shows an index or a mark with its bytes reversed, and of an
-// interface's name nothing.
+// userData tells nft(8) in which order the bytes of keys and values are, and
+// what a key is that has no type (NFTNL_UDATA_SET_KEYBYTEORDER, …DATABYTEORDER
+// and …KEY_TYPEOF in libnftnl/udata.h). The kernel only keeps it; without it
+// nft shows an index or a mark with its bytes reversed, and of an interface's
+// name nothing.
 func (s set) userData() []byte {
-	b := append([]byte{0, 4}, hostData(s.key.order())...)
+	b := userNumber(0, s.key.order())
 	if s.value != nil {
-		b = append(b, 1, 4)
-		b = append(b, hostData(s.value.order())...)
+		b = append(b, userNumber(1, s.value.order())...)
+	}
+	if s.typeof != "" {
+		b = append(b, userBytes(3, s.typeofData)...)
 	}
 	return b
 }
+
+// userBytes is an attribute of user data: a type, a length, and so many bytes.
+func userBytes(typ byte, parts ...[]byte) []byte {
+	data := slices.Concat(parts...)
+	return append([]byte{typ, byte(len(data))}, data...)
+}
+
+// userNumber is one of a number, which is in the host's order.
+func userNumber(typ byte, n uint32) []byte { return userBytes(typ, hostData(n)) }
 
 // element is a member of a set, or a key of a map with its value.
 type element struct {
@@ -176,7 +201,7 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 	return nl.Request{
 		Type:  message(typ),
 		Flags: flags,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(s.family, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
 			ae.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
 			nested(ae, unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) {
@@ -185,8 +210,8 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 				}
 			})
 		}),
-		What: fmt.Sprintf("%s %s %s: %s %s", s.kind(), inTable, s.name, verb, text),
-		Cmd:  fmt.Sprintf("nft %s element %s %s %s", verb, inTable, s.name, shellQuote("{ "+text+" }")),
+		What: fmt.Sprintf("%s %s %s: %s %s", s.kind(), s.family.table(), s.name, verb, text),
+		Cmd:  fmt.Sprintf("nft %s element %s %s %s", verb, s.family.table(), s.name, shellQuote("{ "+text+" }")),
 	}
 }
 
@@ -210,8 +235,7 @@ func (e element) attributes(ae *netlink.AttributeEncoder) {
 // NFTNL_UDATA_SET_ELEM_COMMENT in libnftnl/udata.h), a length, and the text
 // with a NUL behind it.
 func commentData(text string) []byte {
-	b := []byte{0, byte(len(text) + 1)}
-	return append(append(b, text...), 0)
+	return userBytes(0, []byte(text), []byte{0})
 }
 
 // parseComment is the comment in an element's user data, if there is one.
@@ -234,19 +258,20 @@ func (s set) getElements() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_GETSETELEM),
 		Flags: netlink.Request | netlink.Dump,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(s.family, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
 			ae.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
 		}),
-		What: fmt.Sprintf("%s %s %s: list", s.kind(), inTable, s.name),
-		Cmd:  fmt.Sprintf("nft list %s %s %s", s.kind(), inTable, s.name),
+		What: fmt.Sprintf("%s %s %s: list", s.kind(), s.family.table(), s.name),
+		Cmd:  fmt.Sprintf("nft list %s %s %s", s.kind(), s.family.table(), s.name),
 		Advice: []nl.Advice{
 			{Errno: unix.EINVAL, Text: noTables},
 		},
 	}
 }
 
-// list sends getElements and reads the answers.
+// list sends getElements and reads the answers; nothing where there is no
+// table.
 //
 // The kernel hands out a long list piece by piece, each from where it left off
 // by count. When it makes the hash table larger in between, the order is
@@ -257,6 +282,9 @@ func (s set) list(c *nl.Conn) ([]element, error) {
 	r := s.getElements()
 	for range 10 {
 		answers, err := c.Query(r)
+		if errors.Is(err, unix.ENOENT) {
+			return nil, nil // no table
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -3,8 +3,8 @@
 package nat
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -14,38 +14,46 @@ import (
 	"container/nl"
 )
 
-// inTable begins every command on something in the table.
-const inTable = "ip " + Table
+// table is the family's table in the words of nft(8): "ip container".
+func (f Family) table() string { return f.String() + " " + Table }
 
-// newTable makes the table; EEXIST when there is one.
-func newTable() nl.Request {
+// newTable makes the family's table; EEXIST when there is one.
+func (f Family) newTable() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWTABLE),
 		Flags: create,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(f, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_TABLE_NAME, Table)
 			ae.Uint32(unix.NFTA_TABLE_FLAGS, 0)
 		}),
-		What: "table " + inTable + ": create",
-		Cmd:  "nft create table " + inTable,
+		What: "table " + f.table() + ": create",
+		Cmd:  "nft create table " + f.table(),
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: noTables},
-			{Errno: unix.EAFNOSUPPORT, Text: "the kernel has no nf_tables for IPv4: CONFIG_NF_TABLES_IPV4"},
+			{Errno: unix.EAFNOSUPPORT, Text: "the kernel has no nf_tables for this: " + f.option()},
 		},
 	}
 }
 
-// DeleteTable takes the table away with everything in it. ENOENT when there
-// is none.
-func DeleteTable() nl.Request {
+// option is what brings the family into nf_tables.
+func (f Family) option() string {
+	if f == Bridge {
+		return "CONFIG_NF_TABLES_BRIDGE"
+	}
+	return "CONFIG_NF_TABLES_" + f.layer().options
+}
+
+// DeleteTable takes the family's table away with everything in it. ENOENT when
+// there is none.
+func (f Family) DeleteTable() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_DELTABLE),
 		Flags: change,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(f, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_TABLE_NAME, Table)
 		}),
-		What: "table " + inTable + ": delete",
-		Cmd:  "nft delete table " + inTable,
+		What: "table " + f.table() + ": delete",
+		Cmd:  "nft delete table " + f.table(),
 	}
 }
 
@@ -68,15 +76,15 @@ const (
 // nfAccept is NF_ACCEPT in linux/netfilter.h.
 const nfAccept = 1
 
-func (c chain) request() nl.Request {
-	cmd := fmt.Sprintf("nft add chain %s %s", inTable, c.name)
+func (c chain) request(f Family) nl.Request {
+	cmd := fmt.Sprintf("nft add chain %s %s", f.table(), c.name)
 	if c.typ != "" {
 		cmd += fmt.Sprintf(" '{ type %s hook %s priority %d; policy accept; }'", c.typ, hookNames[c.hook], c.priority)
 	}
 	r := nl.Request{
 		Type:  message(unix.NFT_MSG_NEWCHAIN),
 		Flags: add,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(f, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_CHAIN_TABLE, Table)
 			ae.String(unix.NFTA_CHAIN_NAME, c.name)
 			if c.typ == "" {
@@ -89,7 +97,7 @@ func (c chain) request() nl.Request {
 			ae.Uint32(unix.NFTA_CHAIN_POLICY, nfAccept)
 			ae.String(unix.NFTA_CHAIN_TYPE, c.typ)
 		}),
-		What: fmt.Sprintf("chain %s %s: add", inTable, c.name),
+		What: fmt.Sprintf("chain %s %s: add", f.table(), c.name),
 		Cmd:  cmd,
 	}
 	if c.typ == "nat" {
@@ -117,16 +125,16 @@ type rule struct {
 	needs string // the options that the expressions come from
 }
 
-func (r rule) request() nl.Request {
+func (r rule) request(f Family) nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWRULE),
 		Flags: add | netlink.Append,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
+		Data: body(f, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_RULE_TABLE, Table)
 			ae.String(unix.NFTA_RULE_CHAIN, r.chain)
 			nested(ae, unix.NFTA_RULE_EXPRESSIONS, func(ae *netlink.AttributeEncoder) {
 				for _, e := range r.exprs {
-					b, err := expr.Marshal(unix.NFPROTO_IPV4, e)
+					b, err := expr.Marshal(byte(f), e)
 					if err != nil {
 						panic("nat: " + r.text + ": " + err.Error())
 					}
@@ -134,8 +142,8 @@ func (r rule) request() nl.Request {
 				}
 			})
 		}),
-		What: fmt.Sprintf("chain %s %s: add rule %q", inTable, r.chain, r.text),
-		Cmd:  fmt.Sprintf("nft add rule %s %s %s", inTable, r.chain, shellQuote(r.text)),
+		What: fmt.Sprintf("chain %s %s: add rule %q", f.table(), r.chain, r.text),
+		Cmd:  fmt.Sprintf("nft add rule %s %s %s", f.table(), r.chain, shellQuote(r.text)),
 		Advice: []nl.Advice{
 			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + r.needs},
 		},
@@ -145,24 +153,51 @@ func (r rule) request() nl.Request {
 // shellQuote makes words that the shell would split or expand one word.
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// Exists tells whether the table is there.
-func Exists(c *nl.Conn) (bool, error) {
-	_, err := c.Query(getTable())
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+// Tables tells which families have their table.
+func Tables(c *nl.Conn) ([]Family, error) {
+	r := getTables()
+	answers, err := c.Query(r)
+	if err != nil {
+		return nil, err
 	}
-	return err == nil, err
+	var all []Family
+	for _, m := range answers {
+		name, err := tableName(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.What, err)
+		}
+		if f := Family(m.Data[0]); name == Table && slices.Contains(Families[:], f) {
+			all = append(all, f)
+		}
+	}
+	return all, nil
 }
 
-func getTable() nl.Request {
+// tableName is the name in the data of an NFT_MSG_NEWTABLE message.
+func tableName(b []byte) (name string, err error) {
+	if len(b) < 4 {
+		return "", fmt.Errorf("a message of %d bytes", len(b))
+	}
+	ad, err := decoder(b[4:])
+	if err != nil {
+		return "", err
+	}
+	for ad.Next() {
+		if ad.Type() == unix.NFTA_TABLE_NAME {
+			name = ad.String()
+		}
+	}
+	return name, ad.Err()
+}
+
+// getTables asks for the tables of all families.
+func getTables() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_GETTABLE),
-		Flags: netlink.Request,
-		Data: body(unix.NFPROTO_IPV4, 0, func(ae *netlink.AttributeEncoder) {
-			ae.String(unix.NFTA_TABLE_NAME, Table)
-		}),
-		What: "table " + inTable + ": look up",
-		Cmd:  "nft list table " + inTable,
+		Flags: netlink.Request | netlink.Dump,
+		Data:  body(unix.AF_UNSPEC, 0, nil),
+		What:  "nf_tables: list the tables",
+		Cmd:   "nft list tables",
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: noTables},
 			{Errno: unix.EINVAL, Text: noTables},
@@ -172,4 +207,4 @@ func getTable() nl.Request {
 
 // noTables is the advice for a kernel without nf_tables: it answers a
 // transaction with EOPNOTSUPP and a question with EINVAL.
-const noTables = "the kernel has no nf_tables: CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, module nf_tables"
+const noTables = "the kernel has no nf_tables: CONFIG_NF_TABLES, module nf_tables"
