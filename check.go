@@ -7,7 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/netip"
+	"net"
 	"text/tabwriter"
 	"unsafe"
 
@@ -96,7 +96,7 @@ func probe() []finding {
 	links, err := newBurrow(unix.CLONE_NEWNET, unix.NETLINK_ROUTE)
 	if err == nil {
 		defer links.kill()
-		err = links.conn.Do(rtnl.Bridge("br0", bridgeMAC(netip.MustParsePrefix("172.16.0.100/24"))))
+		err = links.conn.Do(rtnl.Bridge("br0", net.HardwareAddr{0x02, 0x42, 172, 16, 0, 100}))
 	}
 	add(finding{Name: "bridge", Needed: true, Config: "CONFIG_BRIDGE", Lost: everything}, err)
 	if links != nil {
@@ -108,13 +108,24 @@ func probe() []finding {
 	if err == nil {
 		defer rules.kill()
 	}
-	for _, f := range nat.Features() {
-		if rules != nil {
-			if err = nat.Commit(rules.conn, f.Requests); err == nil {
-				err = nat.Commit(rules.conn, []nl.Request{nat.DeleteTable()})
+	for _, family := range nat.Families {
+		for _, f := range family.Features() {
+			if rules != nil {
+				if err = nat.Commit(rules.conn, f.Requests); err == nil {
+					err = nat.Commit(rules.conn, []nl.Request{family.DeleteTable()})
+				}
 			}
+			found := finding{Name: f.Name, Config: f.Options}
+			switch family {
+			case nat.IPv4:
+				found.Needed, found.Lost = true, "no leases, no way out by the host's address, no published ports (-nat=false does without)"
+			case nat.IPv6:
+				found.Name, found.Lost = f.Name+" for IPv6", "no IPv6 addresses"
+			case nat.Bridge:
+				found.Lost = "-isolate is refused, and containers can pretend to have other addresses than theirs"
+			}
+			add(found, err)
 		}
-		add(finding{Name: f.Name, Needed: true, Config: f.Options, Lost: "no leases, no way out by the host's address, no published ports"}, err)
 	}
 
 	forward, err := readSysctl(ipForward)

@@ -80,12 +80,15 @@ func keepOnly(fds ...int) []step {
 }
 
 // lowestFD is what the next call that makes a descriptor will give, when
-// keepOnly has closed all but the standard ones and the line, and so many have
-// been opened since.
+// keepOnly has closed all but the standard ones, the line and the target, and so
+// many have been opened since.
 func (p *program) lowestFD(opened int) uintptr {
-	fd := uintptr(3 + opened)
-	if fd >= p.line {
+	fd := uintptr(2)
+	for range opened + 1 {
 		fd++
+		for fd == p.line || fd == p.target {
+			fd++
+		}
 	}
 	return fd
 }

@@ -5,25 +5,44 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"container/nat"
 	"container/nl"
-	"container/rtnl"
 )
 
-// claim leases the address and publishes the ports in one transaction, with a
+// claim leases the addresses and publishes the ports in one transaction, with a
 // guardian that will take them back. container is the container's pidfd, and
 // dirs are its cgroup's directories.
 //
 // The guardian is there before the claim is: whenever the runner is killed,
 // somebody is left who knows what to delete.
-func claim(route *nl.Conn, br rtnl.Link, container int, dirs []string, want nat.Claim) (*guardian, error) {
-	// The first try may find the table gone since it was looked for, and stale
+func (n *network) claim(container int, dirs []string) (*guardian, error) {
+	if !n.o.nat {
+		if err := n.refuseNeighbours(); err != nil {
+			return nil, err
+		}
+		return guardOnly(container, dirs)
+	}
+	want := nat.Claim{
+		Bridge:    n.br.Name,
+		Networks:  n.networks,
+		Addresses: addrs(n.addresses),
+		Index:     n.host.Index,
+		MAC:       n.mac,
+		Isolated:  n.o.isolated,
+		Ports:     n.o.ports,
+	}
+	if n.o.auto {
+		want.Held = os.Getpid()
+	}
+	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		g, err := tryClaim(br, container, dirs, want)
+		g, err := n.tryClaim(container, dirs, &want)
 		if err == nil || try == 3 {
 			return g, err
 		}
@@ -31,7 +50,7 @@ func claim(route *nl.Conn, br rtnl.Link, container int, dirs []string, want nat.
 		case errors.Is(err, unix.ENOENT):
 			// "main down" came between.
 		case errors.Is(err, unix.EEXIST):
-			if err := clearTheWay(route, want); err != nil {
+			if err := n.clearTheWay(want); err != nil {
 				return nil, err
 			}
 		default:
@@ -40,14 +59,14 @@ func claim(route *nl.Conn, br rtnl.Link, container int, dirs []string, want nat.
 	}
 }
 
-func tryClaim(br rtnl.Link, container int, dirs []string, want nat.Claim) (*guardian, error) {
+func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guardian, error) {
 	c, err := nat.Dial()
 	if err != nil {
 		return nil, err
 	}
 	var g *guardian
-	if err = ruleset(c); err == nil {
-		g, err = newGuardian(container, dirs, want, c)
+	if err = n.tables(c, want); err == nil {
+		g, err = newGuardian(container, dirs, *want, c)
 	}
 	if err != nil {
 		_ = c.Close()
@@ -57,55 +76,142 @@ func tryClaim(br rtnl.Link, container int, dirs []string, want nat.Claim) (*guar
 		g.dismiss()
 		return nil, err
 	}
-	if err := forward(c, br); err != nil {
-		return nil, errors.Join(err, g.finish())
+	for _, then := range []func() error{
+		func() error { return n.forward(c) },
+		func() error { return n.openGates(c) },
+		n.openLegacy,
+		g.keepRecord,
+		func() error { return cutFlows(c, *want) },
+	} {
+		if err := then(); err != nil {
+			return nil, errors.Join(err, g.finish())
+		}
 	}
 	return g, nil
 }
 
-// ruleset makes the table if it isn't there.
-func ruleset(c *nl.Conn) error {
-	there, err := nat.Exists(c)
-	if err != nil || there {
+// tables makes the tables that a claim is put in, if they aren't there. A
+// kernel without nf_tables for bridges does without the guard.
+func (n *network) tables(c *nl.Conn, want *nat.Claim) error {
+	err := n.makeTables(c, want.Families())
+	if want.MAC == nil || !noFamily(err) {
 		return err
+	}
+	if berr := rulesets(c, []nat.Family{nat.Bridge}); !noFamily(berr) {
+		return err // it was another that the kernel has not
+	}
+	if want.Isolated {
+		return fmt.Errorf("-isolate: %w", err)
+	}
+	want.MAC = nil
+	return n.makeTables(c, want.Families())
+}
+
+// makeTables makes the tables of families, if they aren't there. Then somebody
+// may have taken them away under containers that run, and what is theirs is put
+// back.
+func (n *network) makeTables(c *nl.Conn, families []nat.Family) error {
+	there, err := nat.Tables(c)
+	if err != nil || len(missing(there, families)) == 0 {
+		return err
+	}
+	if err := rulesets(c, families); err != nil {
+		return err
+	}
+	s, err := (&kernel{n.route, c}).survey()
+	if err != nil {
+		return err
+	}
+	return s.restore()
+}
+
+// noFamily tells whether an error is that nf_tables has no such family.
+func noFamily(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
+}
+
+// rulesets makes the tables of families, if they aren't there.
+func rulesets(c *nl.Conn, families []nat.Family) error {
+	there, err := nat.Tables(c)
+	if err != nil {
+		return err
+	}
+	var reqs []nl.Request
+	for _, f := range missing(there, families) {
+		reqs = append(reqs, f.Ruleset()...)
+	}
+	if len(reqs) == 0 {
+		return nil
 	}
 	fresh, err := nat.Dial()
 	if err != nil {
 		return err
 	}
 	defer fresh.Close()
-	err = nat.Commit(fresh, nat.Ruleset())
+	err = nat.Commit(fresh, reqs)
 	if errors.Is(err, unix.EEXIST) {
-		return nil // another run was faster
+		// Another run was faster, with one of them at least.
+		return rulesets(c, families)
 	}
 	return err
 }
 
-// clearTheWay finds out who has the address or a port that a claim wants, and
-// says so; or that nobody has, because what is in the table was left behind by
+// missing are the families that are wanted and not there.
+func missing(there, wanted []nat.Family) []nat.Family {
+	var all []nat.Family
+	for _, f := range wanted {
+		if !slices.Contains(there, f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// clearTheWay finds out who has an address or a port that a claim wants, and
+// says so; or that nobody has, because what is in the tables was left behind by
 // a run that was killed along with its guardian: then it is deleted.
-func clearTheWay(route *nl.Conn, want nat.Claim) error {
+func (n *network) clearTheWay(want nat.Claim) error {
 	c, err := nat.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	s, err := (&kernel{route, c}).survey()
+	s, err := (&kernel{n.route, c}).survey()
 	if err != nil {
 		return err
 	}
-	for _, l := range s.live {
-		if l.Address == want.Address {
-			return fmt.Errorf("address %s is in use by %s", want.Address, describe(l.link, l.who))
+	for _, a := range want.Addresses {
+		if by := s.holder(a, want.Held); by != "" {
+			return &addressInUse{a, by}
 		}
 	}
 	for _, p := range s.ports {
 		for _, w := range want.Ports {
-			same := p.HostIP == w.HostIP && p.HostPort == w.HostPort && p.Proto == w.Proto
-			if t := s.holds(p.Address); same && t != nil {
+			same := p.HostPort == w.HostPort && p.Proto == w.Proto && overlap(p.Port, w)
+			if t := s.holds(p.Address); same && t != nil && slices.Contains(t.leased, p.Address) {
 				return fmt.Errorf("port %s is in use by %s", portWords(w), describe(t.link, t.who))
 			}
 		}
 	}
 	return s.sweep()
+}
+
+// cutFlows makes the kernel forget where UDP was led until now: a client that
+// keeps sending to a port is to meet the container that has just published it,
+// and not, when the port is withdrawn, the next one at the address. TCP needs
+// nothing of the kind: a connection ends with the container, by its own FIN or
+// RST, and what comes later is answered by a RST of the next.
+func cutFlows(c *nl.Conn, claim nat.Claim) error {
+	if !publishesUDP(claim) {
+		return nil
+	}
+	err := nat.Flows{Addrs: claim.Addresses, Proto: unix.IPPROTO_UDP, Ports: claim.Ports}.Cut(c)
+	if errors.Is(err, nat.ErrNoConntrack) {
+		return nil // nothing can be done about them, nor be known
+	}
+	return err
+}
+
+func publishesUDP(claim nat.Claim) bool {
+	return slices.ContainsFunc(claim.Ports, func(p nat.Port) bool { return p.Proto == unix.IPPROTO_UDP })
 }

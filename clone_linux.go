@@ -64,7 +64,8 @@ type program struct {
 	// of its PID namespace (superviseChild). Without one it ends.
 	setUp, command, after []step
 
-	line uintptr // descriptor of the child's end of its line to the parent
+	line   uintptr // descriptor of the child's end of its line to the parent
+	target uintptr // pidfd of the container that it is about to join, or 0
 
 	mask    sigset    // the parent's signal mask, which the command gets back
 	all     sigset    // every signal
@@ -72,6 +73,8 @@ type program struct {
 	failure report
 	status  int32 // of a process that was waited for
 	pidfd   int32
+
+	slave uintptr // the terminal's slave end, which the command gets
 
 	args  cloneArgs
 	size  uintptr // of args, as far as it is used

@@ -12,12 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
+	"container/nl"
+	"container/rtnl"
 )
 
 // namespaces are what a container has of its own from its making. Its cgroup
 // namespace it makes when it is in its cgroup.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
 	unix.CLONE_NEWIPC | unix.CLONE_NEWNET
+
+// namespaces are those that this one is to have.
+func (o *options) namespaces() uint64 {
+	if o.network == hostNetwork {
+		return namespaces &^ unix.CLONE_NEWNET
+	}
+	return namespaces
+}
 
 // container is the steps of a container's first process and its command.
 func container(o *options, c *command, g *cgroup.Group, l *line) (*program, error) {
@@ -30,7 +40,13 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 	p.setUp = append(p.setUp, p.enter(g)...)
 	// The cgroup that it is in now is the root of what it sees of cgroups.
 	p.setUp = append(p.setUp, call("unshare the cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP))
-	p.setUp = append(p.setUp, p.sendSocket(unix.NETLINK_ROUTE)...)
+	switch o.network {
+	case bridged:
+		p.setUp = append(p.setUp, p.prepareIPv6(o)...)
+		p.setUp = append(p.setUp, p.sendSocket(unix.NETLINK_ROUTE)...)
+	case noNetwork:
+		p.setUp = append(p.setUp, p.loopbackUp()...)
+	}
 	tree, err := p.filesystem(o)
 	if err != nil {
 		return nil, err
@@ -50,6 +66,50 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 		return nil, err
 	}
 	return p, nil
+}
+
+// prepareIPv6 makes settings of the network namespace before its veth comes to
+// be up, or has an address: they can't be made by a message. Addresses and routes
+// are given to a container, not taken from routers; and it tells its neighbours
+// when it has an address (Announce).
+//
+// What is set by default holds for a veth that is yet to come. If it is there
+// already, it is set as well.
+func (p *program) prepareIPv6(o *options) []step {
+	const dir = "/proc/sys/net/ipv6/conf/"
+	if !kernelHasIPv6() {
+		return nil
+	}
+	fd := p.lowestFD(0)
+	var steps []step
+	set := func(name, value string, passing ...unix.Errno) {
+		steps = append(steps,
+			call("open "+dir+name, unix.SYS_OPENAT, atFDCWD(), p.str(dir+name), unix.O_WRONLY|unix.O_CLOEXEC).passing(passing...),
+			call("write "+value+" to "+dir+name, unix.SYS_WRITE, fd, p.str(value), 1).passing(unix.EBADF),
+			call("close "+dir+name, unix.SYS_CLOSE, fd).passing(unix.EBADF))
+	}
+	both := func(name, value string) {
+		set("default/"+name, value)
+		set(insideName+"/"+name, value, unix.ENOENT)
+	}
+	both("accept_ra", "0")
+	if o.hasIPv6() {
+		both("ndisc_notify", "1")
+	}
+	return steps
+}
+
+// loopbackUp brings lo up, which has 127.0.0.1 and ::1 then.
+func (p *program) loopbackUp() []step {
+	fd := p.lowestFD(0)
+	b := nl.Marshal(nl.Silent([]nl.Request{rtnl.Up(rtnl.LoopbackIndex, "lo")}))
+	return []step{
+		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
+		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0),
+		// Done by now; an answer is a refusal.
+		call("link lo: refused", unix.SYS_RECVFROM, fd, p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		call("close the netlink socket", unix.SYS_CLOSE, fd),
+	}
 }
 
 // sendSocket opens a netlink socket, which belongs to the child's network

@@ -41,12 +41,19 @@ func down() error {
 		return l.Kind != "bridge" || !strings.HasPrefix(l.Alias, bridgeAlias)
 	})
 	// A run that starts meanwhile looks at its bridge after it has its lease:
-	// either it sees this note, or its lease makes dropTable fail.
+	// either it sees this note, or its lease makes dropTables fail.
 	if err := note(k.route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
 		return err
 	}
-	if err := s.dropTable(); err != nil {
+	if err := s.dropTables(); err != nil {
 		return errors.Join(err, note(k.route, bridges, bridgeAlias))
+	}
+	names := make([]string, len(bridges))
+	for i, br := range bridges {
+		names[i] = br.Name
+	}
+	if err := closeGates(k.nat, names); err != nil {
+		return err
 	}
 	for _, br := range bridges {
 		if err := k.route.Do(rtnl.DeleteLink(br.Index, br.Name)); err != nil && !errors.Is(err, unix.ENODEV) {
@@ -72,27 +79,35 @@ func (s *inventory) refuseTenants() error {
 	}
 	names := make([]string, len(s.live))
 	for i, t := range s.live {
-		names[i] = fmt.Sprintf("%s %s", t.Address, describe(t.link, t.who))
+		names[i] = fmt.Sprintf("%s %s", joined(t.who.addresses), describe(t.link, t.who))
 	}
 	return fmt.Errorf("containers run: %s", strings.Join(names, "; "))
 }
 
-// dropTable deletes the table, if nobody has leased an address since the look.
+// dropTables deletes the tables, if nobody has leased an address since the look.
 // The settings are put back before: a run that starts meanwhile looks at them
 // after it has its lease, so either it sees them put back and changes them
 // again, or its lease has made the deletion fail here, and they are changed
 // again here.
-func (s *inventory) dropTable() error {
-	old, err := nat.Remembered(s.nat)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // no table
+func (s *inventory) dropTables() error {
+	if len(s.families) == 0 {
+		return nil
 	}
-	if err != nil {
-		return err
+	var old []nat.Sysctl
+	var reqs []nl.Request
+	for _, f := range s.families {
+		if f != nat.Bridge {
+			settings, err := f.Remembered(s.nat)
+			if err != nil {
+				return err
+			}
+			old = append(old, settings...)
+		}
+		reqs = append(reqs, f.DeleteTable())
 	}
 	before, err := putBack(old)
 	if err == nil {
-		err = s.nat.Do(nat.BatchAt(s.gen, []nl.Request{nat.DeleteTable()})...)
+		err = s.nat.Do(nat.BatchAt(s.gen, reqs)...)
 	}
 	if err == nil {
 		return nil

@@ -40,10 +40,11 @@ func parseExecOptions(args []string) (*execOptions, error) {
 	if len(words) < 2 || words[1] == "" {
 		return nil, errors.New("exec takes the ADDRESS of a container and a COMMAND: main exec 172.16.0.30 sh")
 	}
-	var err error
-	if o.address, err = parseAddress(words[0]); err != nil {
+	p, err := parseAddress(words[0])
+	if err != nil {
 		return nil, err
 	}
+	o.address = p.Addr()
 	o.argv = words[1:]
 	return o, o.check()
 }
@@ -66,7 +67,7 @@ func execIn(o *execOptions) (status int, err error) {
 		return 0, err
 	}
 	defer target.close()
-	c, err := target.plan(o)
+	c, err := target.plan(o, t.who.addresses)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +106,7 @@ func execIn(o *execOptions) (status int, err error) {
 // joiner is the steps of the process that joins a container, and of the
 // command there.
 func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) {
-	p := &program{line: uintptr(l.theirs)}
+	p := &program{line: uintptr(l.theirs), target: uintptr(target)}
 	p.name("joiner")
 	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
 	p.setUp = append(p.setUp,
@@ -119,6 +120,7 @@ func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) 
 		call("setns", unix.SYS_SETNS, uintptr(target), namespaces|unix.CLONE_NEWCGROUP),
 		call("close the container's pidfd", unix.SYS_CLOSE, uintptr(target)),
 	)
+	p.target = 0
 	if c.terminal {
 		p.setUp = append(p.setUp, p.makeTerminal()...)
 	}
@@ -141,7 +143,7 @@ type target struct {
 // openTarget takes hold of a container's first process, and makes sure that it
 // is that.
 func openTarget(t *tenant) (*target, error) {
-	gone := fmt.Errorf("no container at %s: it has just ended", t.Address)
+	gone := fmt.Errorf("no container at %s: it has just ended", joined(t.who.addresses))
 	fd, err := unix.PidfdOpen(t.who.pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil, gone
@@ -189,7 +191,7 @@ func readStatus(name string) (map[string]string, error) {
 }
 
 // plan settles what the command will be.
-func (x *target) plan(o *execOptions) (*command, error) {
+func (x *target) plan(o *execOptions, addresses []netip.Addr) (*command, error) {
 	bound, err := strconv.ParseUint(x.status["CapBnd"], 16, 64)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/%d/status: CapBnd: %w", x.pid, err)
@@ -202,7 +204,7 @@ func (x *target) plan(o *execOptions) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.settle(int(x.root.Fd()), hostname, capabilities(bound)&allCaps)
+	return o.settle(int(x.root.Fd()), hostname, addresses, capabilities(bound)&allCaps)
 }
 
 // hostname is the container's, as its own file tells it.

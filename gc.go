@@ -12,7 +12,8 @@ import (
 
 // gc clears what killed runs left behind: leases and published ports of
 // containers that are gone, and their cgroups. Their links and namespaces the
-// kernel has cleared with their last process.
+// kernel has cleared with their last process. Of containers that run it puts
+// back what somebody has taken out of nf_tables.
 func gc() error {
 	k, err := dialKernel()
 	if err != nil {
@@ -20,18 +21,14 @@ func gc() error {
 	}
 	defer k.close()
 	for {
-		err := k.sweep()
+		s, err := k.survey()
+		if err != nil {
+			return err
+		}
+		err = s.sweep()
 		if !errors.Is(err, unix.ERESTART) {
-			return errors.Join(err, cgroup.Sweep())
+			return errors.Join(err, s.restore(), cgroup.Sweep())
 		}
 		// Somebody changed the ruleset between the look and the deed.
 	}
-}
-
-func (k *kernel) sweep() error {
-	s, err := k.survey()
-	if err != nil {
-		return err
-	}
-	return s.sweep()
 }

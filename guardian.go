@@ -22,11 +22,12 @@ import (
 // netfilter socket after a delete waits for RCU, 8 ms and more. The guardian
 // says when the delete is committed, and stays behind for the waiting.
 type guardian struct {
-	claim nat.Claim
-	nat   *nl.Conn
-	line  *line
-	prog  *program
-	pid   int
+	claim  nat.Claim
+	nat    *nl.Conn
+	record []nl.Request // of the settings that were changed for all
+	line   *line
+	prog   *program
+	pid    int
 }
 
 // newGuardian makes a guardian for a container (its pidfd), the directories of
@@ -41,7 +42,7 @@ func newGuardian(container int, dirs []string, claim nat.Claim, c *nl.Conn) (*gu
 		return nil, err
 	}
 	g := &guardian{claim: claim, nat: c, line: l}
-	if err := g.start(container, c.FD(), dirs); err != nil {
+	if err := g.start(container, dirs); err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
@@ -49,11 +50,23 @@ func newGuardian(container int, dirs []string, claim nat.Claim, c *nl.Conn) (*gu
 	return g, nil
 }
 
-func (g *guardian) start(container, socket int, dirs []string) error {
-	batch := nl.Marshal(nl.Silent(nat.Batch(g.claim.Release())))
+// guardOnly makes a guardian for a container that claims nothing. Where it has
+// no cgroup either, there is nothing to guard: nil.
+func guardOnly(container int, dirs []string) (*guardian, error) {
+	if len(dirs) == 0 {
+		return nil, nil
+	}
+	return newGuardian(container, dirs, nat.Claim{}, nil)
+}
+
+func (g *guardian) start(container int, dirs []string) error {
 	p := &program{line: uintptr(g.line.theirs)}
 	p.name("guardian")
-	p.setUp = append(p.setUp, keepOnly(g.line.theirs, container, socket)...)
+	keep := []int{g.line.theirs, container}
+	if g.nat != nil {
+		keep = append(keep, g.nat.FD())
+	}
+	p.setUp = append(p.setUp, keepOnly(keep...)...)
 	p.setUp = append(p.setUp,
 		// It outlives the run by a while, and nobody who reads the command's
 		// output is to wait for it.
@@ -63,17 +76,37 @@ func (g *guardian) start(container, socket int, dirs []string) error {
 		// If the runner was killed, the container dies with it (dieWithParent);
 		// this makes sure.
 		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, uintptr(container), uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
-		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0),
-		// The kernel has done it all by now. None of the messages asks for an
-		// acknowledgement, so an answer is a refusal.
-		call("nf_tables transaction refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
-		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 	)
+	if g.nat != nil {
+		p.setUp = append(p.setUp, p.takeBack(g.nat.FD(), g.claim)...)
+	}
+	p.setUp = append(p.setUp,
+		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
+		call("wait for the runner to close the line", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).passing(unix.ECONNRESET))
 	p.setUp = append(p.setUp, p.removeWhenDead(container, dirs)...)
 	g.prog = p
 	var err error
 	g.pid, err = p.spawn()
 	return err
+}
+
+// takeBack releases a claim over a netfilter socket.
+func (p *program) takeBack(socket int, claim nat.Claim) []step {
+	batch := nl.Marshal(nl.Silent(nat.Batch(claim.Release())))
+	steps := []step{
+		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0),
+		// The kernel has done it all by now. None of the messages asks for an
+		// acknowledgement, so an answer is a refusal.
+		call("nf_tables transaction refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+	}
+	if publishesUDP(claim) {
+		// If the runner is not there to do it, as far as it can be done without
+		// looking (cutFlows). Older kernels refuse it.
+		cut, _ := nat.Flows{Addrs: claim.Addresses, Proto: unix.IPPROTO_UDP}.Delete()
+		b := nl.Marshal(nl.Silent(cut))
+		steps = append(steps, call("cut the flows", unix.SYS_SENDTO, uintptr(socket), p.data(b), uintptr(len(b)), 0, 0, 0))
+	}
+	return steps
 }
 
 // removeWhenDead removes a container's cgroup after a run that could not do it.
@@ -102,27 +135,61 @@ func (p *program) spawn() (int, error) {
 	return pid, nil
 }
 
-// finish has the guardian take the claims back, and returns when they are
-// gone. If it can't, because it was killed, the runner does it, and waits.
+// finish has the guardian take the claims back, and returns when they are gone,
+// and what was led to the container by them. If it can't, because it was
+// killed, the runner does it, and waits.
 func (g *guardian) finish() error {
-	_ = g.nat.Close()
-	err := g.ask()
-	g.line.close()
-	if err == nil {
+	if g == nil {
 		return nil
 	}
-	c, derr := nat.Dial()
-	if derr != nil {
-		return errors.Join(err, derr)
+	err := g.ask()
+	switch {
+	case g.nat == nil:
+	case err == nil:
+		err = cutFlows(g.nat, g.claim)
+	case err != nil:
+		err = g.release(err)
+	}
+	// The guardian stays until the line is closed: it is the last to have the
+	// netfilter socket.
+	g.closeNat()
+	g.line.close()
+	return err
+}
+
+// release does a guardian's work, when that has failed with an error.
+func (g *guardian) release(failed error) error {
+	c, err := nat.Dial()
+	if err != nil {
+		return errors.Join(failed, err)
 	}
 	defer c.Close()
-	switch rerr := nat.Commit(c, g.claim.Release()); {
-	case errors.Is(rerr, unix.EEXIST), errors.Is(rerr, unix.ENOENT):
-		return nil // it is somebody else's by now, or the whole table is gone
-	case rerr != nil:
-		return errors.Join(err, rerr)
+	switch err := nat.Commit(c, g.claim.Release()); {
+	case errors.Is(err, unix.EEXIST):
+		return nil // it is somebody else's by now
+	case errors.Is(err, unix.ENOENT):
+		return g.putRecordBack() // somebody has taken the tables away
+	case err != nil:
+		return errors.Join(failed, err)
 	}
-	return nil
+	return cutFlows(c, g.claim)
+}
+
+// putRecordBack makes tables again, in which "main down" finds what settings
+// were.
+func (g *guardian) putRecordBack() error {
+	if len(g.record) == 0 {
+		return nil
+	}
+	c, err := nat.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := rulesets(c, familiesOf(g.record)); err != nil {
+		return err
+	}
+	return nat.Commit(c, g.record)
 }
 
 func (g *guardian) ask() error {
@@ -141,9 +208,15 @@ func (g *guardian) ask() error {
 	return nil
 }
 
+func (g *guardian) closeNat() {
+	if g.nat != nil {
+		_ = g.nat.Close()
+	}
+}
+
 // dismiss ends a guardian that has nothing to guard.
 func (g *guardian) dismiss() {
-	_ = g.nat.Close()
+	g.closeNat()
 	_ = unix.Kill(g.pid, unix.SIGKILL)
 	_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(g.pid, nil, 0, nil) })
 	g.line.close()

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"container/nat"
 	"container/nl"
 	"container/rtnl"
 )
@@ -41,57 +42,99 @@ func errCameBetween(bridge string) error {
 	return fmt.Errorf("bridge %s: main down has come between; try again", bridge)
 }
 
-// bridge finds the bridge, or makes it. One that somebody else made is used as
-// it is, if it fits.
-func bridge(c *nl.Conn, name string, gateway netip.Prefix, u *undo) (rtnl.Link, error) {
-	br, err := rtnl.Get(c, rtnl.GetLink(name))
+// findBridge finds the bridge, or makes it. One that somebody else made is used
+// as it is.
+func (n *network) findBridge(u *undo) error {
+	name := n.o.bridge
+	br, err := rtnl.Get(n.route, rtnl.GetLink(name))
 	if errors.Is(err, rtnl.ErrNoLink) {
-		if br, err = makeBridge(c, name, gateway, u); !errors.Is(err, unix.EEXIST) {
-			return br, err
+		if err = n.makeBridge(u); !errors.Is(err, unix.EEXIST) {
+			return err
 		}
 		// Another run was faster: what it made is good for this one too.
-		br, err = rtnl.Get(c, rtnl.GetLink(name))
+		br, err = rtnl.Get(n.route, rtnl.GetLink(name))
 	}
 	if err != nil {
-		return br, err
+		return err
 	}
-	return br, checkBridge(c, br, gateway)
+	n.br = br
+	return n.checkBridge()
 }
 
-func makeBridge(c *nl.Conn, name string, gateway netip.Prefix, u *undo) (rtnl.Link, error) {
-	if err := c.Do(rtnl.Bridge(name, bridgeMAC(gateway))); err != nil {
-		return rtnl.Link{}, err
+func (n *network) makeBridge(u *undo) error {
+	if err := n.route.Do(rtnl.Bridge(n.o.bridge, bridgeMAC(n.o.gateways))); err != nil {
+		return err
 	}
-	br, err := rtnl.Get(c, rtnl.GetLink(name))
+	br, err := rtnl.Get(n.route, rtnl.GetLink(n.o.bridge))
 	if err != nil {
-		return br, err
+		return err
 	}
+	n.br, n.ours = br, true
 	u.add(func() { _ = removeIdleBridge(br) })
-	return br, completeBridge(c, br, gateway)
+	for _, g := range n.gateways() {
+		if _, err := n.checkGateway(g); err != nil {
+			return err
+		}
+	}
+	n.networks = n.gateways()
+	return n.completeBridge(n.gateways())
 }
 
-// completeBridge gives a new bridge of ours what it needs beside its making,
-// and is content with what is there already.
-func completeBridge(c *nl.Conn, br rtnl.Link, gateway netip.Prefix) error {
-	err := c.Do(
+// gateways are those of the families that the container has addresses of.
+func (n *network) gateways() []netip.Prefix {
+	if n.o.auto {
+		return n.o.gateways
+	}
+	var all []netip.Prefix
+	for _, a := range n.addresses {
+		all = append(all, n.o.gateway(a.Addr()))
+	}
+	return all
+}
+
+// completeBridge gives a bridge of ours what it needs beside its making, and is
+// content with what is there already.
+func (n *network) completeBridge(gateways []netip.Prefix) error {
+	br := n.br
+	reqs := []nl.Request{
 		rtnl.SetAlias(br.Name, bridgeAlias),
 		// For a published port to be reached at 127.0.0.1. What else it opens,
 		// the ruleset's chain "loopback" closes.
 		rtnl.Set(br.Index, br.Name, rtnl.RouteLocalnet),
-		rtnl.Address(br.Index, br.Name, gateway),
-	)
-	if errors.Is(err, unix.EEXIST) {
-		return nil // the address, the last of the three
 	}
-	return err
+	if err := n.route.Do(reqs...); err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		all := []netip.Prefix{g}
+		if g.Addr().Is6() {
+			// The host takes no routes from its containers.
+			if err := writeSysctl(acceptRA(br.Name), "0"); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+			// The kernel asks for neighbours from a link-local address, and the
+			// one that it makes is tentative for over a second.
+			all = append(all, bridgeLinkLocal)
+		}
+		for _, a := range all {
+			if err := n.route.Do(rtnl.Address(br.Index, br.Name, a)); err != nil && !errors.Is(err, unix.EEXIST) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-// bridgeMAC is the bridge's hardware address, made of its IPv4 address behind
-// 02:42, as Docker's are: a bridge that is taken away and made again keeps it,
-// and so does every neighbour's ARP entry for the gateway. Bit 1 of the first
-// byte says that nobody assigned it (IEEE 802).
-func bridgeMAC(gateway netip.Prefix) net.HardwareAddr {
-	return append(net.HardwareAddr{0x02, 0x42}, gateway.Addr().AsSlice()...)
+// bridgeLinkLocal is the link-local address of every bridge of ours, fe80::1.
+var bridgeLinkLocal = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: 1}), 64)
+
+// bridgeMAC is the bridge's hardware address, made of its IPv4 address, or the
+// end of its IPv6 one, behind 02:42, as Docker's are: a bridge that is taken
+// away and made again keeps it, and so does every neighbour's entry for the
+// gateway. Bit 1 of the first byte says that nobody assigned it (IEEE 802).
+func bridgeMAC(gateways []netip.Prefix) net.HardwareAddr {
+	addr := gateways[0].Addr().AsSlice()
+	return append(net.HardwareAddr{0x02, 0x42}, addr[len(addr)-4:]...)
 }
 
 // removeIdleBridge takes back a bridge that a failed run made, unless others
@@ -114,10 +157,11 @@ func removeIdleBridge(br rtnl.Link) error {
 	return c.Do(rtnl.DeleteLink(br.Index, br.Name))
 }
 
-// checkBridge makes sure that an existing link is a bridge with the gateway's
-// address. One of ours is completed, if the run that is making it, or made it,
-// did not get so far yet.
-func checkBridge(c *nl.Conn, br rtnl.Link, gateway netip.Prefix) error {
+// checkBridge makes sure that an existing link is a bridge, and finds out which
+// of the gateways it is itself. One of ours is completed, if the run that is
+// making it, or made it, did not get so far, or had other families.
+func (n *network) checkBridge() error {
+	br := n.br
 	if br.Kind != "bridge" {
 		kind := br.Kind
 		if kind == "" {
@@ -125,28 +169,104 @@ func checkBridge(c *nl.Conn, br rtnl.Link, gateway netip.Prefix) error {
 		}
 		return fmt.Errorf("bridge %s: that is a %s, not a bridge", br.Name, kind)
 	}
-	addrs, err := rtnl.Addresses(c)
+	n.ours = strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && bytes.Equal(br.MAC, bridgeMAC(n.o.gateways))
+	var missing []netip.Prefix
+	for _, g := range n.gateways() {
+		has, err := n.checkGateway(g)
+		switch {
+		case err != nil:
+			return err
+		case has:
+			n.networks = append(n.networks, g)
+		case n.ours:
+			n.networks = append(n.networks, g)
+			missing = append(missing, g)
+		}
+	}
+	if len(missing) > 0 {
+		return n.completeBridge(missing)
+	}
+	if !br.IsUp() {
+		return fmt.Errorf("bridge %s: it is down (ip link set dev %s up)", br.Name, br.Name)
+	}
+	return nil
+}
+
+// checkGateway tells whether the bridge has a gateway's address. If it hasn't,
+// either it is ours and to be given it, or a router on its wire has it.
+func (n *network) checkGateway(g netip.Prefix) (bool, error) {
+	br := n.br
+	list, err := rtnl.Addresses(n.route, uint8(nat.FamilyOf(g.Addr())))
 	if err != nil {
-		return err
+		return false, err
 	}
+	var has, asks bool
 	var others []string
-	for _, a := range addrs {
-		if a.Index != br.Index {
-			continue
+	for _, a := range list {
+		onBridge := a.Index == br.Index
+		switch {
+		case onBridge && a.Prefix == g:
+			has = true
+		case onBridge && a.Scope == unix.RT_SCOPE_LINK:
+			asks = asks || !a.IsTentative()
+		case onBridge:
+			others = append(others, a.Prefix.String())
+		case a.Prefix.Addr() == g.Addr():
+			return false, fmt.Errorf("bridge %s: the gateway %s is the address of another link, with index %d", br.Name, g.Addr(), a.Index)
 		}
-		if a.Prefix == gateway {
-			if !br.IsUp() {
-				return fmt.Errorf("bridge %s: it is down (ip link set dev %s up)", br.Name, br.Name)
+		for _, own := range n.addresses {
+			if own.Addr() == a.Prefix.Addr() {
+				return false, fmt.Errorf("address %s is the host's own, of the link with index %d", own.Addr(), a.Index)
 			}
-			return nil
 		}
-		others = append(others, a.Prefix.String())
 	}
-	switch ours := strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && bytes.Equal(br.MAC, bridgeMAC(gateway)); {
+	switch {
+	case has, n.ours && len(others) == 0:
+		return has, nil
+	case len(others) > 0 && n.ours:
+		return false, errOtherAddress(br, others, g)
+	}
+	// In IPv6 the kernel asks from a link-local address only.
+	leads := n.hasUplink
+	if asks || g.Addr().Is4() {
+		leads = func() (bool, error) { return n.leadsTo(g.Addr()) }
+	}
+	is, err := leads()
+	switch {
+	case err != nil || is:
+		return false, err
 	case len(others) > 0:
-		return fmt.Errorf("bridge %s: it has the address %s, not %s (-gateway tells the bridge's own address)", br.Name, strings.Join(others, ", "), gateway)
-	case !ours:
-		return fmt.Errorf("bridge %s: it has no address, and somebody else made it (ip addr add %s dev %s)", br.Name, gateway, br.Name)
+		return false, errOtherAddress(br, others, g)
 	}
-	return completeBridge(c, br, gateway)
+	return false, fmt.Errorf("bridge %s: it has no address, and somebody else made it (ip addr add %s dev %s)", br.Name, g, br.Name)
+}
+
+func errOtherAddress(br rtnl.Link, others []string, g netip.Prefix) error {
+	return fmt.Errorf("bridge %s: it has the address %s, not %s (-gateway tells the bridge's own address)", br.Name, strings.Join(others, ", "), g)
+}
+
+// leadsTo tells whether somebody on the bridge's wire answers for a gateway.
+func (n *network) leadsTo(gateway netip.Addr) (bool, error) {
+	if !n.br.IsRunning() {
+		return false, nil
+	}
+	if err := rtnl.Solicit(n.route, n.br.Index, n.br.Name, gateway); err != nil {
+		return false, err
+	}
+	who, err := rtnl.AwaitNeighbour(n.route, n.br.Index, n.br.Name, gateway, answerTime)
+	return who.IsValid(), err
+}
+
+// hasUplink tells whether the bridge has a port that is no container's.
+func (n *network) hasUplink() (bool, error) {
+	ports, err := rtnl.Ports(n.route, n.br.Index, n.br.Name)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range ports {
+		if _, ours := parseAlias(p.Alias); !ours {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -4,7 +4,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -14,9 +17,10 @@ import (
 )
 
 // kernel is a line to each of the two that hold what is to be known of all
-// containers: links, with what runs behind them, and the table.
+// containers: links, with what runs behind them, and the tables.
 type kernel struct {
-	route, nat *nl.Conn
+	route *nl.Conn
+	nat   *nl.Conn // nil where the kernel has no netfilter
 }
 
 func dialKernel() (*kernel, error) {
@@ -25,14 +29,16 @@ func dialKernel() (*kernel, error) {
 		return nil, err
 	}
 	c, err := nat.Dial()
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, errors.Join(err, route.Close())
 	}
 	return &kernel{route, c}, nil
 }
 
 func (k *kernel) close() {
-	k.nat.Close()
+	if k.nat != nil {
+		k.nat.Close()
+	}
 	k.route.Close()
 }
 
@@ -46,82 +52,176 @@ func survey() (*inventory, error) {
 	return k.survey()
 }
 
-// inventory is what is in the table, set against the links that are there.
+// inventory is the links that are there, set against what is in the tables.
 type inventory struct {
-	nat   *nl.Conn
-	gen   uint32 // the generation of the ruleset that was looked at
-	live  []tenant
-	stale []nat.Lease
-	ports []nat.Published
+	nat      *nl.Conn
+	families []nat.Family // whose tables are there
+	gen      uint32       // the generation of the ruleset that was looked at
+	live     []tenant
+	held     []nat.Lease // of runs that are setting a container up
+	stale    []nat.Lease
+	ports    []nat.Published
+	guards   []nat.Guard
+	bridges  map[uint32]string // names by index
 }
 
-// tenant is a lease whose container runs.
+// tenant is a container that runs.
 type tenant struct {
-	nat.Lease
-	link rtnl.Link
-	who  occupant
+	link   rtnl.Link
+	who    occupant
+	leased []netip.Addr // those of its addresses that it has by lease
 }
+
+// lost tells whether somebody has taken the container's leases away.
+func (t tenant) lost() bool { return t.who.nat && len(t.leased) < len(t.who.addresses) }
 
 // survey takes the inventory.
 func (k *kernel) survey() (*inventory, error) {
 	s := &inventory{nat: k.nat}
-	return s, s.fill(k.route)
+	if err := s.readTables(); err != nil {
+		return nil, err
+	}
+	var leases []nat.Lease
+	if len(s.families) > 0 {
+		var err error
+		if leases, err = nat.Leases(s.nat); err != nil {
+			return nil, err
+		}
+		if s.ports, err = nat.PublishedPorts(s.nat); err != nil {
+			return nil, err
+		}
+	}
+	links, err := rtnl.List(k.route)
+	if err != nil {
+		return nil, err
+	}
+	s.match(links, leases)
+	if len(s.stale) == 0 || !slices.Contains(s.families, nat.Bridge) {
+		return s, nil
+	}
+	s.guards, err = nat.Guards(s.nat)
+	return s, err
 }
 
-func (s *inventory) fill(route *nl.Conn) error {
-	var err error
-	if s.gen, err = nat.Generation(s.nat); err != nil {
-		return err
+// readTables finds out which tables there are, at which generation. None where
+// the kernel has no nf_tables: EINVAL is its answer to the question.
+func (s *inventory) readTables() (err error) {
+	if s.nat == nil {
+		return nil
 	}
-	leases, err := nat.Leases(s.nat)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // no table, nothing in it
+	s.gen, err = nat.Generation(s.nat)
+	if err == nil {
+		s.families, err = nat.Tables(s.nat)
 	}
-	if err != nil {
-		return err
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
 	}
-	if s.ports, err = nat.PublishedPorts(s.nat); err != nil {
-		return err
+	return err
+}
+
+// match finds each lease's veth and each veth's leases. An index may have come
+// to be another link's.
+func (s *inventory) match(links []rtnl.Link, leases []nat.Lease) {
+	s.bridges = make(map[uint32]string)
+	byIndex := make(map[uint32]int, len(links))
+	for _, l := range links {
+		if l.Kind == "bridge" {
+			s.bridges[l.Index] = l.Name
+		}
+		if who, ok := parseAlias(l.Alias); ok && l.Kind == "veth" {
+			byIndex[l.Index] = len(s.live)
+			s.live = append(s.live, tenant{link: l, who: who})
+		}
 	}
 	for _, l := range leases {
-		link, who, ok, err := holder(route, l.Index, l.Address)
-		switch {
-		case err != nil:
-			return err
-		case ok:
-			s.live = append(s.live, tenant{l, link, who})
+		i, ok := byIndex[l.Index]
+		switch pid := l.Holder(); {
+		case pid != 0 && alive(pid):
+			s.held = append(s.held, l)
+		case ok && s.live[i].who.has(l.Address):
+			s.live[i].leased = append(s.live[i].leased, l.Address)
 		default:
 			s.stale = append(s.stale, l)
 		}
 	}
-	return nil
+	// A veth without a lease is that of a container that has lost it, or has
+	// just ended, and goes in its own time.
+	s.live = slices.DeleteFunc(s.live, func(t tenant) bool { return len(t.leased) == 0 && !alive(t.who.pid) })
 }
 
-// holds finds the tenant of an address.
+// holds finds the tenant of an address: the one that has the lease, or else one
+// that has none for it.
 func (s *inventory) holds(a netip.Addr) *tenant {
+	var found *tenant
 	for i := range s.live {
-		if s.live[i].Address == a {
-			return &s.live[i]
+		t := &s.live[i]
+		if slices.Contains(t.leased, a) {
+			return t
+		}
+		if t.who.has(a) {
+			found = t
 		}
 	}
-	return nil
+	return found
 }
 
-// sweep deletes what is stale: leases without their veth, and ports that lead
-// to an address which nobody leases. When the ruleset has changed since the
-// inventory was taken, nothing is deleted, and the error is ERESTART.
+// holder is who has the lease of an address, in words: a container, or a run
+// that is setting one up, but not this process.
+func (s *inventory) holder(a netip.Addr, self int) string {
+	if t := s.holds(a); t != nil && slices.Contains(t.leased, a) {
+		return describe(t.link, t.who)
+	}
+	for _, l := range s.held {
+		if l.Address == a && l.Holder() != self {
+			return fmt.Sprintf("pid %d, which is setting a container up", l.Holder())
+		}
+	}
+	return ""
+}
+
+// sweep deletes what is stale: leases without their veth, ports that lead to an
+// address which nobody leases, and guards of ports that are gone. When the
+// ruleset has changed since the inventory was taken, nothing is deleted, and the
+// error is ERESTART.
 func (s *inventory) sweep() error {
 	var ports []nat.Published
 	for _, p := range s.ports {
-		if s.holds(p.Address) == nil {
+		if t := s.holds(p.Address); t == nil || !slices.Contains(t.leased, p.Address) {
 			ports = append(ports, p)
 		}
 	}
-	reqs := nat.Drop(s.stale, ports)
+	reqs := nat.Drop(s.stale, ports, s.gone())
 	if len(reqs) == 0 {
 		return nil
 	}
 	return s.nat.Do(nat.BatchAt(s.gen, reqs)...)
+}
+
+// gone are the claims of containers whose leases are stale, as far as they
+// aren't told by leases and ports.
+func (s *inventory) gone() []nat.Claim {
+	var all []nat.Claim
+	for _, l := range s.stale {
+		if l.Holder() != 0 {
+			continue
+		}
+		i := slices.IndexFunc(all, func(c nat.Claim) bool { return c.Index == l.Index })
+		if i < 0 {
+			i = len(all)
+			all = append(all, nat.Claim{Index: l.Index, MAC: s.guarded(l.Index), Isolated: true})
+		}
+		all[i].Addresses = append(all[i].Addresses, l.Address)
+	}
+	return all
+}
+
+func (s *inventory) guarded(index uint32) net.HardwareAddr {
+	for _, g := range s.guards {
+		if g.Index == index {
+			return g.MAC
+		}
+	}
+	return nil
 }
 
 // publisher is who published a port of the host, in words; empty when nobody
@@ -132,8 +232,7 @@ func publisher(p nat.Port) string {
 		return ""
 	}
 	for _, q := range s.ports {
-		overlap := p.HostIP == q.HostIP || !p.HostIP.IsValid() || !q.HostIP.IsValid()
-		if t := s.holds(q.Address); overlap && q.HostPort == p.HostPort && q.Proto == p.Proto && t != nil {
+		if t := s.holds(q.Address); overlap(p, q.Port) && q.HostPort == p.HostPort && q.Proto == p.Proto && t != nil && slices.Contains(t.leased, q.Address) {
 			return describe(t.link, t.who)
 		}
 	}

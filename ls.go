@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -24,12 +25,16 @@ import (
 // listed is a running container, as "main ls -json" prints it. Fields may be
 // added; those that are here stay as they are.
 type listed struct {
-	Address string    `json:"address"` // "172.16.0.30"
-	PID     int       `json:"pid"`     // of the container's first process, in the host's PID namespace
-	Veth    string    `json:"veth"`    // the host's end
-	Started time.Time `json:"started"`
-	Ports   []string  `json:"ports"` // "80:8000/tcp", "127.0.0.1:53:53/udp"
-	Command string    `json:"command"`
+	Address   string    `json:"address"`   // "172.16.0.30", the first
+	Addresses []string  `json:"addresses"` // all
+	PID       int       `json:"pid"`       // of the container's first process, in the host's PID namespace
+	Veth      string    `json:"veth"`      // the host's end
+	Bridge    string    `json:"bridge"`    // that it is on
+	Started   time.Time `json:"started"`
+	Ports     []string  `json:"ports"` // "80:8000/tcp", "127.0.0.1:53:53/udp", "8000-8099:8000-8099/tcp"
+	Isolated  bool      `json:"isolated"`
+	Lost      bool      `json:"lost"` // somebody has taken its leases and ports out of nf_tables
+	Command   string    `json:"command"`
 }
 
 // ls prints the running containers, which it reads from the kernel: the leases
@@ -44,7 +49,12 @@ func ls(args []string, w io.Writer) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("ls takes no arguments, and here is %q", fs.Arg(0))
 	}
-	s, err := survey()
+	k, err := dialKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	s, err := k.survey()
 	if err != nil {
 		return err
 	}
@@ -61,10 +71,14 @@ func ls(args []string, w io.Writer) error {
 }
 
 func (s *inventory) list() ([]listed, error) {
-	slices.SortFunc(s.live, func(a, b tenant) int { return a.Address.Compare(b.Address) })
-	slices.SortFunc(s.ports, func(a, b nat.Published) int {
-		return cmp.Or(cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP))
-	})
+	slices.SortFunc(s.live, func(a, b tenant) int { return a.who.addresses[0].Compare(b.who.addresses[0]) })
+	var isolated []uint32
+	if slices.Contains(s.families, nat.Bridge) {
+		var err error
+		if isolated, err = nat.Isolated(s.nat); err != nil {
+			return nil, err
+		}
+	}
 	all := []listed{}
 	for _, t := range s.live {
 		started, err := startTime(t.who.pid)
@@ -74,29 +88,103 @@ func (s *inventory) list() ([]listed, error) {
 		if err != nil {
 			return nil, err
 		}
-		l := listed{
-			Address: t.Address.String(), PID: t.who.pid, Veth: t.link.Name,
-			Started: started, Ports: []string{}, Command: t.who.command,
-		}
-		for _, p := range s.ports {
-			if p.Address == t.Address {
-				l.Ports = append(l.Ports, p.String())
+		if t.lost() {
+			if _, err := record(t.who.pid); err != nil {
+				continue // it is about to begin
 			}
+		}
+		l := listed{
+			Address: t.who.addresses[0].String(), PID: t.who.pid, Veth: t.link.Name, Bridge: s.bridges[t.link.Master],
+			Started: started, Ports: portList(s.portsOf(t)), Isolated: slices.Contains(isolated, t.link.Index),
+			Lost: t.lost(), Command: t.who.command,
+		}
+		for _, a := range t.who.addresses {
+			l.Addresses = append(l.Addresses, a.String())
 		}
 		all = append(all, l)
 	}
 	return all, nil
 }
 
+// portsOf are the ports that lead to a container, each as it was asked for: one
+// that is published in all the families that the container has addresses of
+// has no HostIP.
+func (s *inventory) portsOf(t tenant) []nat.Port {
+	count := make(map[nat.Port]int)
+	for _, p := range s.ports {
+		if t.who.has(p.Address) {
+			q := p.Port
+			if q.HostIP.IsUnspecified() {
+				q.HostIP = netip.Addr{}
+			}
+			count[q]++
+		}
+	}
+	var all []nat.Port
+	for _, p := range s.ports {
+		if !t.who.has(p.Address) {
+			continue
+		}
+		q := p.Port
+		if q.HostIP.IsUnspecified() {
+			q.HostIP = netip.Addr{}
+			if count[q] == len(t.who.addresses) {
+				if p.Address != t.who.addresses[0] {
+					continue // once is enough
+				}
+			} else {
+				q = p.Port
+			}
+		}
+		all = append(all, q)
+	}
+	slices.SortFunc(all, func(a, b nat.Port) int {
+		return cmp.Or(cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
+	})
+	return all
+}
+
+// portList is ports as -p takes them, those that follow one upon another as a
+// range, in the order of the host's ports.
+func portList(ports []nat.Port) []string {
+	type span struct {
+		first nat.Port
+		n     uint16
+	}
+	var spans []span
+	for _, p := range ports {
+		if len(spans) > 0 {
+			s := &spans[len(spans)-1]
+			next := s.first
+			next.HostPort += s.n
+			next.Port += s.n
+			if p == next {
+				s.n++
+				continue
+			}
+		}
+		spans = append(spans, span{p, 1})
+	}
+	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.first.HostPort, b.first.HostPort) })
+	all := []string{}
+	for _, s := range spans {
+		all = append(all, s.first.RangeString(s.n))
+	}
+	return all
+}
+
 func table(w io.Writer, all []listed) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ADDRESS\tPID\tUP\tPORTS\tCOMMAND")
+	fmt.Fprintln(t, "ADDRESS\tPID\tUP\tNETWORK\tPORTS\tCOMMAND")
 	for _, l := range all {
 		ports := strings.Join(l.Ports, ",")
-		if ports == "" {
+		switch {
+		case l.Lost:
+			ports = "lost"
+		case ports == "":
 			ports = "-"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", l.Address, l.PID, upTime(time.Since(l.Started)), ports, l.Command)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", strings.Join(l.Addresses, ","), l.PID, upTime(time.Since(l.Started)), l.Bridge, ports, l.Command)
 	}
 	return t.Flush()
 }
@@ -119,15 +207,9 @@ func upTime(d time.Duration) string {
 // architecture that Go has (USER_HZ).
 func startTime(pid int) (time.Time, error) {
 	const startField, ticks = 22, 100
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := procStat(pid)
 	if err != nil {
 		return time.Time{}, err
-	}
-	// The name, field 2, stands in parentheses and may have any in itself.
-	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	f := strings.Fields(rest)
-	if len(f) <= startField-3 {
-		return time.Time{}, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
 	}
 	start, err := strconv.ParseInt(f[startField-3], 10, 64)
 	if err != nil {

@@ -130,7 +130,7 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 	case err != nil:
 		return 0, err
 	}
-	return run(o)
+	return run(o, stderr)
 }
 
 func printHelp(w io.Writer) {

@@ -33,9 +33,12 @@ func TestHelp(t *testing.T) {
 		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, usage) {
 			t.Errorf("main %s: status %d, standard error %q, standard output %q; want 0, nothing, and the usage", word, status, stderr, stdout)
 		}
-		for _, flag := range []string{"-bridge NAME", "-gateway CIDR", "-hostname NAME", "-p [HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]", "-t\t"} {
+		for _, flag := range []string{
+			"-bridge NAME", "-gateway CIDR[,CIDR6]", "-network MODE", "-nat\n", "-isolate\n", "-mtu N", "-mac ADDRESS",
+			"-hostname NAME", "-p [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", "-t\t",
+		} {
 			if !strings.Contains(stdout, "  "+flag) {
-				t.Errorf("main %s does not tell of %q:\n%s", word, flag, stdout)
+				t.Fatalf("main %s does not tell of %q:\n%s", word, flag, stdout)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func (p *program) names(o *options) ([]step, error) {
 	}
 	content := map[string][]byte{
 		"/etc/hostname":    []byte(o.hostname + "\n"),
-		"/etc/hosts":       hosts(o),
+		"/etc/hosts":       hosts(addrs(o.addresses), o.hostname),
 		"/etc/resolv.conf": resolv,
 	}
 	fd := p.lowestFD(0)
@@ -55,10 +55,12 @@ func (p *program) names(o *options) ([]step, error) {
 	return steps, nil
 }
 
-func hosts(o *options) []byte {
+func hosts(addresses []netip.Addr, hostname string) []byte {
 	var b bytes.Buffer
 	b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-	fmt.Fprintf(&b, "%s\t%s\n", o.address, o.hostname)
+	for _, a := range addresses {
+		fmt.Fprintf(&b, "%s\t%s\n", a, hostname)
+	}
 	return b.Bytes()
 }
 

@@ -28,9 +28,16 @@ func TestResolvConfGiven(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	got := string(hosts(&options{address: netip.MustParseAddr("172.16.0.30"), hostname: "box"}))
-	if want := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n172.16.0.30\tbox\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	const local = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	for addresses, want := range map[string]string{
+		"":                        local,
+		"172.16.0.30":             local + "172.16.0.30\tbox\n",
+		"fd00:16::30":             local + "fd00:16::30\tbox\n",
+		"172.16.0.30,fd00:16::30": local + "172.16.0.30\tbox\nfd00:16::30\tbox\n",
+	} {
+		if got := string(hosts(addrList(addresses), "box")); got != want {
+			t.Errorf("%q: got %q, want %q", addresses, got, want)
+		}
 	}
 }
 

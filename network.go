@@ -6,14 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
-	"path"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nl"
 	"container/rtnl"
 )
@@ -21,20 +21,165 @@ import (
 // insideName is the container's end of its veth, as the article names it.
 const insideName = "veth1"
 
-// makeVeth makes the pair, the host's end, with that name, on the bridge and
-// the other in the network namespace of the process pid, and returns the
-// host's end.
-func makeVeth(c *nl.Conn, br rtnl.Link, name string, pid int, o *options) (rtnl.Link, error) {
-	peer := rtnl.VethPeer{Name: insideName, PID: pid}
-	who := occupant{address: o.address, pid: pid, command: strings.Join(o.argv, " ")}
-	err := c.Do(
-		rtnl.Veth(name, br.Name, br.Index, 0, peer),
-		rtnl.Port(name, true, who.alias()),
-	)
+// network is the host's side of a container's network: what a run makes, or
+// finds, on the way to a container that can be reached.
+type network struct {
+	o      *options
+	stderr io.Writer
+	route  *nl.Conn
+	br     rtnl.Link
+	ours   bool // the bridge was made here
+
+	// networks are those of the bridge's whose gateway is the bridge itself.
+	// The others' is a router elsewhere on the wire.
+	networks []netip.Prefix
+
+	addresses []netip.Prefix // the container's
+	hold      []netip.Addr   // those of them that are leased before there is a veth
+	mtu       uint32
+	mac       net.HardwareAddr
+	name      string // of the host's end of the veth
+	host      rtnl.Link
+
+	solicited bool // the kernel was told to ask who has the addresses
+}
+
+// readyNetwork makes the host ready for a container: its bridge, and an address
+// that nobody has.
+func readyNetwork(o *options, stderr io.Writer, u *undo) (*network, error) {
+	route, err := rtnl.Dial()
 	if err != nil {
-		return rtnl.Link{}, err
+		return nil, err
 	}
-	return rtnl.Get(c, rtnl.GetLink(name))
+	n := &network{o: o, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
+	if err := n.ready(u); err != nil {
+		route.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *network) ready(u *undo) (err error) {
+	if err := n.findBridge(u); err != nil {
+		return err
+	}
+	if len(n.o.ports) > 0 && len(n.networks) == 0 {
+		return fmt.Errorf("-p %s: bridge %s leads to the gateway %s, which is not this host: the container is reached at its own address",
+			n.o.ports[0], n.br.Name, n.gateways()[0].Addr())
+	}
+	if n.o.auto {
+		if err := n.choose(u); err != nil {
+			return err
+		}
+	}
+	if n.mtu == 0 {
+		if n.mtu, err = n.uplinkMTU(); err != nil {
+			return err
+		}
+		// An uplink that is smaller has IPv6 in fragments, or not at all; a
+		// bridge whose port is smaller loses its IPv6 addresses.
+		if n.mtu != 0 && n.o.hasIPv6() {
+			n.mtu = max(n.mtu, ipv6MinMTU)
+		}
+	}
+	if n.mac == nil {
+		n.mac = randomMAC()
+	}
+	n.name = vethName()
+	if !n.o.nat {
+		n.name = leasedName(n.addresses[0].Addr())
+	}
+	return n.solicit()
+}
+
+// A destination of the world's, to find the uplink by. Nothing is sent there.
+var (
+	anywhere4 = netip.AddrFrom4([4]byte{1, 1, 1, 1})
+	anywhere6 = netip.AddrFrom16([16]byte{0x26, 0x06, 0x47, 0, 0x47, 14: 0x11, 15: 0x11})
+)
+
+// uplinkMTU is the MTU of the way to the world; 0, the kernel's choice, if
+// there is none. On a bridge with a router elsewhere it is the bridge's.
+func (n *network) uplinkMTU() (uint32, error) {
+	if len(n.networks) == 0 {
+		return n.br.MTU, nil
+	}
+	for _, dst := range []netip.Addr{anywhere4, anywhere6} {
+		way, err := rtnl.RouteTo(n.route, dst)
+		if errors.Is(err, rtnl.ErrNoRoute) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		l, err := rtnl.Get(n.route, rtnl.GetLinkIndex(way.Index))
+		if errors.Is(err, rtnl.ErrNoLink) {
+			continue // it has just gone
+		}
+		if err != nil {
+			return 0, err
+		}
+		if l.MTU > maxVethMTU || l.Index == rtnl.LoopbackIndex {
+			continue
+		}
+		return l.MTU, nil
+	}
+	return 0, nil
+}
+
+// maxVethMTU is ETH_MAX_MTU in linux/if_ether.h.
+const maxVethMTU = 65535
+
+// randomMAC is a hardware address as the kernel chooses one
+// (eth_random_addr, linux/etherdevice.h): of one host, and assigned by nobody.
+func randomMAC() net.HardwareAddr {
+	mac := make(net.HardwareAddr, 6)
+	_, _ = unix.Getrandom(mac, 0) // so few bytes come whole (getrandom(2))
+	mac[0] = mac[0]&^1 | 2
+	return mac
+}
+
+// makeVeth makes the pair: the host's end, with its name, on the bridge and the
+// other in the network namespace of the process pid.
+func (n *network) makeVeth(pid int) error {
+	peer := rtnl.VethPeer{Name: insideName, PID: pid, MAC: n.mac}
+	who := occupant{addresses: addrs(n.addresses), pid: pid, command: strings.Join(n.o.argv, " "), nat: n.o.nat}
+	reqs := []nl.Request{
+		rtnl.Veth(n.name, n.br.Name, n.br.Index, n.mtu, peer),
+		rtnl.SetPort(rtnl.Port{Name: n.name, Alias: who.alias(), Hairpin: true, Guard: true, ForwardGroups: forwardedGroups(n.o.nat)}),
+	}
+	if !n.o.nat {
+		// The name may be another's veth, which is to be left alone: where one
+		// request of several fails, rtnetlink goes on with the next.
+		if err := n.route.Do(reqs[0]); err != nil {
+			return err
+		}
+		reqs = reqs[1:]
+	}
+	err := n.route.Do(reqs...)
+	if err != nil {
+		return err
+	}
+	n.host, err = rtnl.Get(n.route, rtnl.GetLink(n.name))
+	return err
+}
+
+// groupName is a name for a container's cgroup.
+func groupName(n *network) string {
+	if n == nil {
+		return vethName()
+	}
+	return n.name
+}
+
+// tidy clears what other runs have left behind in the tables, over a
+// connection to nf_tables.
+func (n *network) tidy(c *nl.Conn) error {
+	s, err := (&kernel{n.route, c}).survey()
+	if err != nil {
+		return err
+	}
+	return s.sweep()
 }
 
 // vethName is a name for the host's end that no other run has or had lately:
@@ -42,7 +187,7 @@ func makeVeth(c *nl.Conn, br rtnl.Link, name string, pid int, o *options) (rtnl.
 // made of the address would still be taken.
 func vethName() string {
 	var b [4]byte
-	_, _ = unix.Getrandom(b[:], 0) // 4 bytes come whole (getrandom(2))
+	_, _ = unix.Getrandom(b[:], 0)
 	return "veth" + hex.EncodeToString(b[:])
 }
 
@@ -56,28 +201,104 @@ func removeVeth(host rtnl.Link) error {
 	return c.Do(rtnl.DeleteLink(host.Index, host.Name))
 }
 
-// configure gives the container's end its address and route, over a socket
+// attach connects a container whose first process waits: the veth, the leases
+// and ports with a guardian over them, and the container's own addresses and
+// routes. The guardian is nil where there is nothing to guard.
+func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error) {
+	err := n.makeVeth(b.pid)
+	if errors.Is(err, unix.EEXIST) && !n.o.nat {
+		// The name is the lease.
+		if err = n.awaitName(); err == nil {
+			err = n.makeVeth(b.pid)
+		}
+	}
+	if errors.Is(err, unix.ESRCH) {
+		err = b.lastWord(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The kernel takes it away in its own time; until then it would keep the
+	// bridge from being idle.
+	u.add(func() { _ = removeVeth(n.host) })
+	if err := n.refuseAnswered(); err != nil {
+		return nil, err
+	}
+	g, err := n.claim(b.pidfd, group.Dirs())
+	if err != nil {
+		return nil, err
+	}
+	if err := n.join(b); err != nil {
+		if g != nil {
+			err = errors.Join(err, g.finish())
+		}
+		return nil, err
+	}
+	return g, nil
+}
+
+// join makes a container a host of its network.
+func (n *network) join(b *box) error {
+	inside, err := b.socket()
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	veth, err := n.configure(inside)
+	if err != nil {
+		return err
+	}
+	if err := awaitPort(n.route, n.br, n.host); err != nil {
+		return err
+	}
+	// To a neighbour the address may have been somebody else's a moment ago.
+	return inside.Do(rtnl.Announce(veth.Index, veth.Name, veth.MAC))
+}
+
+// configure gives the container's end its addresses and routes, over a socket
 // of the container's network namespace, and returns it.
-func configure(c *nl.Conn, o *options) (rtnl.Link, error) {
+func (n *network) configure(c *nl.Conn) (rtnl.Link, error) {
 	// Its index is 2, unless the kernel puts links of its own into every new
 	// namespace (tunl0, sit0; sysctl net.core.fb_tunnels_only_for_init_net).
 	l, err := rtnl.Get(c, rtnl.GetLink(insideName))
 	if err != nil {
 		return l, err
 	}
-	prefix := netip.PrefixFrom(o.address, o.gateway.Bits())
-	err = c.Do(
+	reqs := []nl.Request{
 		rtnl.Up(rtnl.LoopbackIndex, "lo"),
 		rtnl.Set(l.Index, l.Name, rtnl.ARPNotify),
-		rtnl.Address(l.Index, l.Name, prefix),
-		rtnl.Up(l.Index, l.Name),
-		rtnl.DefaultRoute(o.gateway.Addr()),
-	)
+	}
+	// The guard knows the link-local address that is made of the hardware
+	// address, and the kernel may be set to make others. A container without
+	// IPv6 has none.
+	mode := rtnl.None
+	if n.o.hasIPv6() {
+		mode = rtnl.EUI64
+	}
+	if kernelHasIPv6() && (n.mtu == 0 || n.mtu >= ipv6MinMTU) {
+		reqs = append(reqs, rtnl.SetAddrGenMode(l.Index, l.Name, mode))
+	}
+	reqs = append(reqs, rtnl.Up(l.Index, l.Name))
+	for _, p := range n.addresses {
+		reqs = append(reqs, rtnl.Address(l.Index, l.Name, p))
+	}
+	for _, p := range n.addresses {
+		reqs = append(reqs, rtnl.DefaultRoute(n.o.gateway(p.Addr()).Addr()))
+	}
+	err = c.Do(reqs...)
+	for _, p := range n.addresses {
+		if err == nil && p.Addr().Is6() {
+			err = rtnl.AwaitLocal(c, p.Addr())
+		}
+	}
 	if err != nil {
 		return l, fmt.Errorf("in the container's network namespace: %w", err)
 	}
 	return l, nil
 }
+
+// kernelHasIPv6 tells whether links have an IPv6 side at all.
+func kernelHasIPv6() bool { return unix.Access("/proc/sys/net/ipv6", unix.F_OK) == nil }
 
 // awaitPort returns when packets pass between the container and the host.
 //
@@ -127,63 +348,4 @@ func await(c *nl.Conn, index uint32, ready func(rtnl.Link) (bool, error)) error 
 		}
 	}
 	return err
-}
-
-// occupant is what the alias of a host's veth says of the container behind
-// it: "container 172.16.0.30 pid 4242 sleep 1000".
-type occupant struct {
-	address netip.Addr
-	pid     int    // of the container's first process
-	command string // its command line, as far as there is room for it
-}
-
-const aliasWord = "container"
-
-func (w occupant) alias() string {
-	printable := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, w.command)
-	s := fmt.Sprintf("%s %s pid %d %s", aliasWord, w.address, w.pid, printable)
-	if len(s) > rtnl.MaxAlias {
-		s = strings.ToValidUTF8(s[:rtnl.MaxAlias], "")
-	}
-	return s
-}
-
-// parseAlias reads an alias; false when it is none of ours.
-func parseAlias(s string) (occupant, bool) {
-	f := strings.SplitN(s, " ", 5)
-	if len(f) != 5 || f[0] != aliasWord || f[2] != "pid" {
-		return occupant{}, false
-	}
-	addr, err := netip.ParseAddr(f[1])
-	pid, err2 := strconv.Atoi(f[3])
-	if errors.Join(err, err2) != nil || pid <= 0 {
-		return occupant{}, false
-	}
-	return occupant{addr, pid, f[4]}, true
-}
-
-// holder is the link that holds a lease and what runs behind it; false when
-// there is none: the lease is stale.
-func holder(c *nl.Conn, index uint32, a netip.Addr) (rtnl.Link, occupant, bool, error) {
-	l, err := rtnl.Get(c, rtnl.GetLinkIndex(index))
-	if errors.Is(err, rtnl.ErrNoLink) {
-		return l, occupant{}, false, nil
-	}
-	if err != nil {
-		return l, occupant{}, false, err
-	}
-	who, ok := parseAlias(l.Alias)
-	// An index may have come to be another link's.
-	return l, who, ok && who.address == a, nil
-}
-
-// describe is the holder in an error's words: "veth1f3a (pid 4242, bash)".
-func describe(l rtnl.Link, w occupant) string {
-	name, _, _ := strings.Cut(w.command, " ")
-	return fmt.Sprintf("%s (pid %d, %s)", l.Name, w.pid, path.Base(name))
 }

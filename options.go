@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -21,12 +23,18 @@ import (
 
 // options is what a run was asked for.
 type options struct {
-	address  netip.Addr
-	gateway  netip.Prefix // the bridge's own address and its network
-	bridge   string
-	ports    []nat.Port
-	hostname string
-	dns      []netip.Addr
+	network   string         // "bridge", "none" or "host"
+	auto      bool           // the addresses are to be chosen
+	addresses []netip.Prefix // one, or an IPv4 and an IPv6 one, in this order
+	gateways  []netip.Prefix // the bridge's own address and its network, the same
+	bridge    string
+	nat       bool
+	isolated  bool
+	mtu       uint32 // 0 is the uplink's
+	mac       net.HardwareAddr
+	ports     []nat.Port
+	hostname  string
+	dns       []netip.Addr
 
 	rootfs   string // "" is the host's own tree
 	readOnly bool
@@ -53,17 +61,39 @@ func (o *options) hasRoot() bool { return o.rootfs != "" && path.Clean(o.rootfs)
 
 // flags declares the flags of a run, which set o.
 func flags(o *options) *flag.FlagSet {
-	o.gateway = netip.MustParsePrefix("172.16.0.100/24")
+	o.gateways = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, 0, 100}), 24)}
 	fs := flag.NewFlagSet("main", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&o.bridge, "bridge", "br0", "the bridge `NAME`, made if missing")
-	fs.Func("gateway", "the bridge's own address as `CIDR`, the container's gateway and prefix (default 172.16.0.100/24)", func(s string) (err error) {
-		o.gateway, err = parseGateway(s)
+	fs.Func("gateway", "the bridge's own address as `CIDR[,CIDR6]`, the container's gateway and prefix (default 172.16.0.100/24)", func(s string) (err error) {
+		o.gateways, err = parseGateways(s)
 		return err
 	})
-	fs.StringVar(&o.hostname, "hostname", "container", "the container's host `NAME`")
+	o.network = bridged
+	fs.Func("network", "`MODE`: bridge, none (lo alone) or host (the host's own network); the last two take no ADDRESS (default bridge)", func(s string) error {
+		if s != bridged && s != noNetwork && s != hostNetwork {
+			return errors.New("it takes bridge, none or host")
+		}
+		o.network = s
+		return nil
+	})
+	fs.BoolVar(&o.nat, "nat", true, "masquerade, publish and guard by nf_tables; -nat=false leaves it alone")
+	fs.BoolVar(&o.isolated, "isolate", false, "no traffic between this container and the others on the bridge")
+	fs.Func("mtu", "the veth's MTU of `N` bytes (default the uplink's)", func(s string) (err error) {
+		o.mtu, err = parseMTU(s)
+		return err
+	})
+	fs.Func("mac", "the container's hardware `ADDRESS` (default a random one)", func(s string) (err error) {
+		o.mac, err = parseMAC(s)
+		return err
+	})
+	fs.StringVar(&o.hostname, "hostname", "", "the container's host `NAME` (default container; with -network host the host's)")
 	list(fs, &o.dns, "dns", "a resolver's `IP` for the container (default the host's); may be repeated", parseResolver)
-	list(fs, &o.ports, "p", "publish a port, as `[HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]`; may be repeated", parsePort)
+	fs.Func("p", "publish a port, as `[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]`; may be repeated", func(s string) error {
+		ports, err := parsePorts(s)
+		o.ports = append(o.ports, ports...)
+		return err
+	})
 	fs.StringVar(&o.rootfs, "rootfs", "", "the `DIR` that is the container's / (default the host's own tree)")
 	fs.BoolVar(&o.readOnly, "read-only", false, "mount the container's / read-only")
 	list(fs, &o.volumes, "v", "mount `SRC:DST[:ro]`, a file or directory of the host; may be repeated", parseVolume)
@@ -141,29 +171,101 @@ func parseOptions(args []string) (*options, error) {
 		return nil, err
 	}
 	words := fs.Args()
-	if len(words) == 0 {
-		return nil, errors.New("an ADDRESS and a COMMAND are missing: main 172.16.0.30 bash")
-	}
 	var err error
-	if o.address, err = parseAddress(words[0]); err != nil {
+	if o.network == bridged {
+		err = o.parseWords(words)
+	} else {
+		o.argv = words
+		err = o.checkWithout()
+	}
+	if err != nil {
 		return nil, err
 	}
-	if o.argv = words[1:]; len(o.argv) == 0 || o.argv[0] == "" {
-		return nil, fmt.Errorf("a COMMAND is missing: main %s bash", words[0])
-	}
-	if err := checkBridgeName(o.bridge); err != nil {
-		return nil, err
+	if o.hostname == "" {
+		o.hostname = "container"
+		if o.network == hostNetwork {
+			if o.hostname, err = os.Hostname(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := checkHostname(o.hostname); err != nil {
 		return nil, err
 	}
-	if err := checkAddress(o.address, o.gateway); err != nil {
-		return nil, err
+	return o, o.check()
+}
+
+// What -network takes.
+const (
+	bridged     = "bridge"
+	noNetwork   = "none"
+	hostNetwork = "host"
+)
+
+// parseWords reads ADDRESS COMMAND [ARG...], and checks what goes with an
+// address.
+func (o *options) parseWords(words []string) error {
+	if len(words) == 0 {
+		return errors.New("an ADDRESS and a COMMAND are missing: main 172.16.0.30 bash")
 	}
-	if err := o.check(); err != nil {
-		return nil, err
+	if o.auto = words[0] == "auto"; !o.auto {
+		var err error
+		if o.addresses, err = parseAddresses(words[0]); err != nil {
+			return err
+		}
 	}
-	return o, checkPorts(o.ports)
+	if o.argv = words[1:]; len(o.argv) == 0 || o.argv[0] == "" {
+		return fmt.Errorf("a COMMAND is missing: main %s bash", words[0])
+	}
+	if err := checkBridgeName(o.bridge); err != nil {
+		return err
+	}
+	for i, p := range o.addresses {
+		var err error
+		if o.addresses[i], err = o.checkAddress(p); err != nil {
+			return err
+		}
+	}
+	if o.mtu != 0 && o.mtu < ipv6MinMTU && o.hasIPv6() {
+		return fmt.Errorf("-mtu %d: IPv6 takes %d at least", o.mtu, ipv6MinMTU)
+	}
+	if !o.nat {
+		switch {
+		case len(o.ports) > 0:
+			return fmt.Errorf("-p %s: publishing a port takes nf_tables, which -nat=false leaves alone", o.ports[0])
+		case o.isolated:
+			return errors.New("-isolate takes nf_tables, which -nat=false leaves alone")
+		}
+	}
+	return o.checkPorts()
+}
+
+// ipv6MinMTU is IPV6_MIN_MTU in linux/ipv6.h (RFC 8200 5).
+const ipv6MinMTU = 1280
+
+// checkWithout refuses what makes no sense without a network of the container's
+// own, or outside a bridge.
+func (o *options) checkWithout() error {
+	if len(o.argv) == 0 || o.argv[0] == "" {
+		return fmt.Errorf("a COMMAND is missing: main -network %s bash", o.network)
+	}
+	if _, err := parseAddresses(o.argv[0]); err == nil || o.argv[0] == "auto" {
+		return fmt.Errorf("-network %s: there is no ADDRESS: leave %s out", o.network, o.argv[0])
+	}
+	var flag string
+	switch {
+	case len(o.ports) > 0:
+		flag = "-p"
+	case o.isolated:
+		flag = "-isolate"
+	case o.mtu != 0:
+		flag = "-mtu"
+	case o.mac != nil:
+		flag = "-mac"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s: with -network %s the container has no link of its own", flag, o.network)
 }
 
 func (o *processOptions) check() error {
@@ -173,57 +275,14 @@ func (o *processOptions) check() error {
 	return nil
 }
 
-func parseAddress(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%q is not an address", s)
+// parseMTU reads an MTU that a veth and IPv4 take: ETH_MIN_MTU and ETH_MAX_MTU
+// in linux/if_ether.h.
+func parseMTU(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n < 68 {
+		return 0, errors.New("it takes a number from 68 to 65535")
 	}
-	if !a.Is4() {
-		return netip.Addr{}, fmt.Errorf("address %s: containers have IPv4 addresses here", s)
-	}
-	return a, nil
-}
-
-func parseGateway(s string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil || !p.Addr().Is4() {
-		return netip.Prefix{}, errors.New("not an IPv4 address with a prefix length, as 172.16.0.100/24")
-	}
-	if p.Bits() > 30 {
-		return netip.Prefix{}, errors.New("no room for a container beside the gateway: /30 is the smallest network")
-	}
-	if p.Bits() == 0 || p.Addr().IsLoopback() || p.Addr().IsMulticast() || p.Addr().IsUnspecified() {
-		return netip.Prefix{}, errors.New("not the address of a network of hosts")
-	}
-	if what := reserved(p.Addr(), p); what != "" {
-		return netip.Prefix{}, fmt.Errorf("it is the network's %s", what)
-	}
-	return p, nil
-}
-
-// reserved says what an address of a network is if it can't be a host's.
-func reserved(a netip.Addr, p netip.Prefix) string {
-	switch {
-	case a == p.Masked().Addr():
-		return "own address"
-	case !p.Contains(a.Next()):
-		return "broadcast address"
-	}
-	return ""
-}
-
-// checkAddress refuses addresses that a container can't have.
-func checkAddress(a netip.Addr, gateway netip.Prefix) error {
-	if !gateway.Contains(a) {
-		return fmt.Errorf("address %s is outside the bridge's network %s", a, gateway.Masked())
-	}
-	if a == gateway.Addr() {
-		return fmt.Errorf("address %s is the gateway's own", a)
-	}
-	if what := reserved(a, gateway); what != "" {
-		return fmt.Errorf("address %s is the network's %s", a, what)
-	}
-	return nil
+	return uint32(n), nil
 }
 
 // checkBridgeName refuses what dev_valid_name (net/core/dev.c) does.
@@ -247,71 +306,6 @@ const maxHostname = 64
 func checkHostname(name string) error {
 	if name == "" || len(name) > maxHostname || strings.ContainsAny(name, "/ \t\n\x00") {
 		return fmt.Errorf("hostname %q: it takes 1 to %d bytes without slashes and spaces", name, maxHostname)
-	}
-	return nil
-}
-
-// parsePort reads [HOSTIP:]HOSTPORT:PORT[/PROTO].
-func parsePort(s string) (nat.Port, error) {
-	p := nat.Port{Proto: unix.IPPROTO_TCP}
-	rest, proto, given := strings.Cut(s, "/")
-	if given {
-		switch proto {
-		case "tcp":
-		case "udp":
-			p.Proto = unix.IPPROTO_UDP
-		case "sctp":
-			p.Proto = unix.IPPROTO_SCTP
-		default:
-			return p, fmt.Errorf("protocol %q: it takes tcp, udp or sctp", proto)
-		}
-	}
-	fields := strings.Split(rest, ":")
-	switch len(fields) {
-	case 2:
-	case 3:
-		ip, err := netip.ParseAddr(fields[0])
-		if err != nil || !ip.Is4() {
-			return p, fmt.Errorf("%q is not an IPv4 address of the host", fields[0])
-		}
-		if !ip.IsUnspecified() {
-			p.HostIP = ip
-		}
-		fields = fields[1:]
-	default:
-		return p, errors.New("it takes [HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]")
-	}
-	var err error
-	if p.HostPort, err = parsePortNumber(fields[0]); err != nil {
-		return p, err
-	}
-	p.Port, err = parsePortNumber(fields[1])
-	return p, err
-}
-
-func parsePortNumber(s string) (uint16, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 || s[0] == '+' {
-		return 0, fmt.Errorf("%q is not a port: they go from 1 to 65535", s)
-	}
-	return uint16(n), nil
-}
-
-// checkPorts refuses a port that is published twice.
-func checkPorts(ports []nat.Port) error {
-	type number struct {
-		port  uint16
-		proto uint8
-	}
-	seen := make(map[number][]nat.Port, len(ports))
-	for _, p := range ports {
-		n := number{p.HostPort, p.Proto}
-		for _, q := range seen[n] {
-			if p.HostIP == q.HostIP || !p.HostIP.IsValid() || !q.HostIP.IsValid() {
-				return fmt.Errorf("port %s: %s publishes it already", p, q)
-			}
-		}
-		seen[n] = append(seen[n], p)
 	}
 	return nil
 }

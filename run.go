@@ -5,29 +5,29 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
-	"container/nat"
 	"container/nl"
-	"container/rtnl"
 )
 
 // run is the life of a container, from the options to the command's exit
 // status. What changes the host is undone in reverse, however it ends.
-func run(o *options) (status int, err error) {
+func run(o *options, stderr io.Writer) (status int, err error) {
 	c, err := plan(o)
 	if err != nil {
 		return 0, err
 	}
-	ports, err := reserve(o.ports, o.gateway.Addr())
+	held, err := reserve(o)
 	if err != nil {
 		return 0, err
 	}
-	defer ports.all()
+	defer held.release()
+	o.ports = held.ports
 
 	// What only a failed run undoes: the bridge stays for the next.
 	var failed undo
@@ -37,18 +37,16 @@ func run(o *options) (status int, err error) {
 		}
 	}()
 
-	route, err := rtnl.Dial()
-	if err != nil {
-		return 0, err
-	}
-	defer route.Close()
-	br, err := bridge(route, o.bridge, o.gateway, &failed)
-	if err != nil {
-		return 0, err
+	var net *network
+	if o.network == bridged {
+		if net, err = readyNetwork(o, stderr, &failed); err != nil {
+			return 0, err
+		}
+		defer net.route.Close()
+		c.env = withAddresses(c.env, addrs(net.addresses), o.env)
 	}
 
-	name := vethName()
-	group, err := cgroup.New(name, o.limits)
+	group, err := cgroup.New(groupName(net), o.limits)
 	if err != nil {
 		return 0, err
 	}
@@ -62,7 +60,7 @@ func run(o *options) (status int, err error) {
 		line.close()
 		return 0, err
 	}
-	box, err := start(prog, namespaces, group, line)
+	box, err := start(prog, o.namespaces(), group, line)
 	if err != nil {
 		return 0, err
 	}
@@ -72,23 +70,12 @@ func run(o *options) (status int, err error) {
 	// runtime starts threads for this, while the container mounts.)
 	signals := catchSignals()
 
-	host, err := makeVeth(route, br, name, box.pid, o)
-	if errors.Is(err, unix.ESRCH) {
-		err = box.lastWord(err)
+	var guard *guardian
+	if net != nil {
+		guard, err = net.attach(box, group, &failed)
+	} else {
+		guard, err = guardOnly(box.pidfd, group.Dirs())
 	}
-	if err != nil {
-		return 0, err
-	}
-	// The kernel takes it away in its own time; until then it would keep the
-	// bridge from being idle.
-	failed.add(func() { _ = removeVeth(host) })
-	guard, err := claim(route, br, box.pidfd, group.Dirs(), nat.Claim{
-		Bridge:  br.Name,
-		Network: o.gateway.Masked(),
-		Address: o.address,
-		Index:   host.Index,
-		Ports:   o.ports,
-	})
 	if err != nil {
 		return 0, err
 	}
@@ -97,23 +84,12 @@ func run(o *options) (status int, err error) {
 	failed = nil
 	// The claims go before the container does, and before the ports are free.
 	defer func() { err = errors.Join(err, guard.finish()) }()
-
-	inside, err := box.socket()
+	relay, err := startRelay(held.relayed(o))
 	if err != nil {
 		return 0, err
 	}
-	defer inside.Close()
-	veth, err := configure(inside, o)
-	if err != nil {
-		return 0, err
-	}
-	if err := awaitPort(route, br, host); err != nil {
-		return 0, err
-	}
-	// To a neighbour the address may have been somebody else's a moment ago.
-	if err := inside.Do(rtnl.Announce(veth.Index, veth.Name, veth.MAC)); err != nil {
-		return 0, err
-	}
+	defer relay.stop()
+	held.tell(o, stderr)
 
 	term, err := box.letGo(c)
 	if err != nil {
@@ -122,9 +98,11 @@ func run(o *options) (status int, err error) {
 	if term != nil {
 		defer term.restore()
 	}
-	// While the command starts: what other runs may have left behind. If that
-	// can't be cleared now, the next run or "main gc" will.
-	_ = (&kernel{route, guard.nat}).sweep()
+	// While the command starts: what other runs may have left behind, and lost.
+	// If that can't be cleared now, the next run or "main gc" will.
+	if net != nil && guard != nil && guard.nat != nil {
+		_ = net.tidy(guard.nat)
+	}
 	status, err = box.wait(signals, term)
 	if status == statusSignal+int(unix.SIGKILL) && group.OOMKilled() {
 		err = &statusError{status, errors.New("out of memory: the kernel killed a process of the container, which had used up its -memory")}

@@ -25,6 +25,11 @@ const (
 
 func routeLocalnet(dev string) string { return "net/ipv4/conf/" + dev + "/route_localnet" }
 
+// Of IPv6.
+const ipv6Forward = "net/ipv6/conf/all/forwarding"
+
+func acceptRA(dev string) string { return "net/ipv6/conf/" + dev + "/accept_ra" }
+
 // readSysctl makes the three system calls itself: package os would start Go's
 // poller for the file, which costs a run more than the reading.
 func readSysctl(name string) (string, error) {
@@ -75,7 +80,22 @@ func sysctlError(name, what string, err error) error {
 // It must be called when the container's lease is in the table: down looks at
 // the leases after it has put the settings back, so one of the two notices the
 // other.
-func forward(c *nl.Conn, br rtnl.Link) error {
+func (n *network) forward(c *nl.Conn) error {
+	for _, g := range n.networks {
+		if g.Addr().Is6() {
+			if err := forward6(c); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := forward4(c, n.br); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func forward4(c *nl.Conn, br rtnl.Link) error {
 	on, err := readSysctl(ipForward)
 	if err != nil {
 		return err
@@ -85,7 +105,10 @@ func forward(c *nl.Conn, br rtnl.Link) error {
 		if err != nil {
 			return err
 		}
-		if err := change(c, forwarding, old, ipForward, "1"); err != nil {
+		if err := remember(c, nat.IPv4, forwarding, old); err != nil {
+			return err
+		}
+		if err := writeSysctl(ipForward, "1"); err != nil {
 			return err
 		}
 	}
@@ -95,7 +118,55 @@ func forward(c *nl.Conn, br rtnl.Link) error {
 	if err != nil || on != "0" {
 		return err
 	}
-	return change(c, ofLink+br.Index, []nat.Sysctl{{Name: name, Value: on}}, name, "1")
+	if err := remember(c, nat.IPv4, ofLink+br.Index, []nat.Sysctl{{Name: name, Value: on}}); err != nil {
+		return err
+	}
+	return writeSysctl(name, "1")
+}
+
+// forward6 makes the host a router of IPv6, if it isn't. A router takes no
+// routes and addresses from other routers' advertisements, and forgets those
+// that it has, unless accept_ra is 2 (addrconf_fixup_forwarding,
+// net/ipv6/addrconf.c): so that is set first, wherever they were taken.
+func forward6(c *nl.Conn) error {
+	on, err := readSysctl(ipv6Forward)
+	if err != nil || on != "0" {
+		return err
+	}
+	// In this order they are put back: writing the first sets them all.
+	old := []nat.Sysctl{{Name: ipv6Forward, Value: on}}
+	var listening []string
+	devs, err := os.ReadDir("/proc/sys/net/ipv6/conf")
+	if err != nil {
+		return err
+	}
+	for _, dev := range devs {
+		forwards, err := readSysctl("net/ipv6/conf/" + dev.Name() + "/forwarding")
+		if errors.Is(err, unix.ENOENT) {
+			continue // an interface that went away meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if forwards != "0" {
+			old = append(old, nat.Sysctl{Name: "net/ipv6/conf/" + dev.Name() + "/forwarding", Value: forwards})
+			continue
+		}
+		name := acceptRA(dev.Name())
+		if ra, err := readSysctl(name); err == nil && ra == "1" && dev.Name() != "all" {
+			old = append(old, nat.Sysctl{Name: name, Value: ra})
+			listening = append(listening, name)
+		}
+	}
+	if err := remember(c, nat.IPv6, forwarding, old); err != nil {
+		return err
+	}
+	for _, name := range listening {
+		if err := writeSysctl(name, "2"); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return writeSysctl(ipv6Forward, "1")
 }
 
 // Under which numbers settings are remembered: those of forwarding together,
@@ -105,14 +176,14 @@ const (
 	ofLink     = 1 << 20
 )
 
-// change remembers what settings were, and sets one.
-func change(c *nl.Conn, first uint32, old []nat.Sysctl, name, value string) error {
+// remember writes down what settings were, before they are changed.
+func remember(c *nl.Conn, f nat.Family, first uint32, old []nat.Sysctl) error {
 	// EEXIST: they are in the table since an earlier change, which somebody
 	// has taken back since. What they were at first is what counts.
-	if err := nat.Commit(c, nat.Remember(first, old)); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := nat.Commit(c, f.Remember(first, old)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	return writeSysctl(name, value)
+	return nil
 }
 
 // beforeForwarding is what the settings are that writing net.ipv4.ip_forward

@@ -17,31 +17,30 @@ import (
 // (TIOCSTI), and job control, Ctrl-C and the window's size are the pty's.
 
 // makeTerminal opens a pty of the container's devpts and sends the master end
-// up the line. The slave end stays open, as descriptor p.slave().
+// up the line. The slave end stays open, as descriptor p.slave.
 func (p *program) makeTerminal() []step {
-	master, slave := p.lowestFD(0), p.slave()
+	master := p.lowestFD(0)
+	p.slave = p.lowestFD(1)
 	unlock := p.data(make([]byte, 4)) // an int, 0
 	return []step{
 		call("open /dev/pts/ptmx", unix.SYS_OPENAT, atFDCWD(), p.str("/dev/pts/ptmx"), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(master),
 		call("unlock the terminal", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, unlock),
-		call("open the terminal's slave end", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(slave),
+		call("open the terminal's slave end", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(p.slave),
 		p.sendFD("send the terminal's master end", int(master)),
 		call("close the terminal's master end", unix.SYS_CLOSE, master),
 	}
 }
-
-func (p *program) slave() uintptr { return p.lowestFD(1) }
 
 // useTerminal makes the slave end the command's standard streams and its
 // controlling terminal, and the user's own. The command is the leader of a new
 // session by then.
 func (p *program) useTerminal(u user) []step {
 	steps := []step{
-		call("make it the controlling terminal", unix.SYS_IOCTL, p.slave(), unix.TIOCSCTTY, 0),
-		call("chown the terminal", unix.SYS_FCHOWN, p.slave(), uintptr(u.uid), ^uintptr(0)),
+		call("make it the controlling terminal", unix.SYS_IOCTL, p.slave, unix.TIOCSCTTY, 0),
+		call("chown the terminal", unix.SYS_FCHOWN, p.slave, uintptr(u.uid), ^uintptr(0)),
 	}
 	for fd := range uintptr(3) {
-		steps = append(steps, call("dup3 the terminal to a standard stream", unix.SYS_DUP3, p.slave(), fd, 0))
+		steps = append(steps, call("dup3 the terminal to a standard stream", unix.SYS_DUP3, p.slave, fd, 0))
 	}
 	return steps
 }

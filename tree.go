@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path"
 
@@ -53,7 +54,7 @@ func plan(o *options) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := o.settle(int(root.Fd()), o.hostname, caps)
+	c, err := o.settle(int(root.Fd()), o.hostname, addrs(o.addresses), caps)
 	var s *statusError
 	if errors.As(err, &s) && len(o.volumes) > 0 {
 		// The command may be on a volume: the container will see.
@@ -77,14 +78,14 @@ func openRoot(o *options) (*os.File, error) {
 
 // settle makes a command of what was asked for, in a tree. With a statusError
 // the command is complete but for its path.
-func (o *processOptions) settle(root int, hostname string, caps capabilities) (*command, error) {
+func (o *processOptions) settle(root int, hostname string, addresses []netip.Addr, caps capabilities) (*command, error) {
 	u, err := lookUpUser(root, o.user)
 	if err != nil {
 		return nil, err
 	}
 	c := &command{
 		argv:     o.argv,
-		env:      environment(o.terminal, hostname, u.home, o.env),
+		env:      environment(o.terminal, hostname, u.home, append(addressEnv(addresses), o.env...)),
 		workdir:  o.workdir,
 		user:     u,
 		caps:     caps,

@@ -204,7 +204,7 @@ func TestEnvironment(t *testing.T) {
 	c.Env = []string{"SECRET=x", "PATH=/nowhere", "HOME=/home/x", "HOSTNAME=y", "TERM=vt100", "LD_PRELOAD=/x", "GODEBUG=x=1"}
 	h := holdCommand(t, n, c, address)
 	got := strings.Split(strings.TrimSuffix(readProc(t, h.command, "environ"), "\x00"), "\x00")
-	want := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "HOSTNAME=box"}
+	want := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "HOSTNAME=box", "CONTAINER_IP=" + address}
 	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Errorf("the environment is %q, want %q", got, want)
 	}

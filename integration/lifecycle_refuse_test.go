@@ -71,7 +71,6 @@ func setDown(t *testing.T, n *lab.Node, name string) {
 // Bad input has one line about it, the right status, and no effect.
 func TestBadInput(t *testing.T) {
 	n := lab.New(t).Host
-	const takes = "it takes [HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp]"
 	before := n.Snapshot()
 	for _, c := range []struct {
 		args   string
@@ -86,8 +85,10 @@ func TestBadInput(t *testing.T) {
 		{"172.16.0.100 true", 125, "address 172.16.0.100 is the gateway's own"},
 		{"172.16.0.0 true", 125, "address 172.16.0.0 is the network's own address"},
 		{"172.16.0.255 true", 125, "address 172.16.0.255 is the network's broadcast address"},
-		{"-p 80 172.16.0.30 true", 125, `invalid value "80" for flag -p: ` + takes},
-		{"-p 0:80 172.16.0.30 true", 125, `invalid value "0:80" for flag -p: "0" is not a port: they go from 1 to 65535`},
+		{"-p 80: 172.16.0.30 true", 125, `invalid value "80:" for flag -p: "" is not a port: they go from 1 to 65535`},
+		{"-p 80:0 172.16.0.30 true", 125, `invalid value "80:0" for flag -p: "0" is not a port: they go from 1 to 65535`},
+		{"-p 80-81:80 172.16.0.30 true", 125, `invalid value "80-81:80" for flag -p: ranges of different lengths: 80-81 has 2, 80 has 1`},
+		{"-p [::1]:80:80 172.16.0.30 true", 125, "port [::1]:80:80/tcp: the container has no IPv6 address"},
 		{"-p 80:65536 172.16.0.30 true", 125, `invalid value "80:65536" for flag -p: "65536" is not a port: they go from 1 to 65535`},
 		{"-p 80:80/icmp 172.16.0.30 true", 125, `invalid value "80:80/icmp" for flag -p: protocol "icmp": it takes tcp, udp or sctp`},
 		{"-p 80:80 -p 80:81 172.16.0.30 true", 125, "port 80:81/tcp: 80:80/tcp publishes it already"},
@@ -96,7 +97,7 @@ func TestBadInput(t *testing.T) {
 		{"-bridge sixteen.letters. 172.16.0.30 true", 125, `bridge "sixteen.letters.": a link's name has at most 15 bytes, and this has 16`},
 		{"-bridge lo 172.16.0.30 true", 125, `bridge "lo": the kernel keeps this name for itself`},
 		{"-bridge eth0 172.16.0.30 true", 125, "bridge eth0: that is a veth, not a bridge"},
-		{"-gateway 172.16.0.100 172.16.0.30 true", 125, `invalid value "172.16.0.100" for flag -gateway: not an IPv4 address with a prefix length, as 172.16.0.100/24`},
+		{"-gateway 172.16.0.100 172.16.0.30 true", 125, `invalid value "172.16.0.100" for flag -gateway: not an address with a prefix length, as 172.16.0.100/24`},
 		{"-hostname a/b 172.16.0.30 true", 125, `hostname "a/b": it takes 1 to 64 bytes without slashes and spaces`},
 		{"172.16.0.30 no-such-command", 127, "no-such-command: command not found in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		{"172.16.0.30 /etc/passwd", 126, "/etc/passwd: permission denied"},
@@ -221,7 +222,7 @@ func TestPortInUse(t *testing.T) {
 	for _, c := range []struct{ port, words string }{
 		{"8080:80", "8080/tcp"},
 		{"8080:81", "8080/tcp"},
-		{"0.0.0.0:8080:80", "8080/tcp"},
+		{"0.0.0.0:8080:80", "0.0.0.0:8080/tcp"},
 		{"127.0.0.1:8080:80", "127.0.0.1:8080/tcp"},
 		{"10.0.0.1:8080:80", "10.0.0.1:8080/tcp"},
 		{"127.0.0.1:8081:80", "127.0.0.1:8081/tcp"},

@@ -80,7 +80,7 @@ func TestExecInside(t *testing.T) {
 		0, "box\nbox\n/\ninit\ncat\nlo\nveth1\nread-only\n", "")
 	c := run(address, "env")
 	c.Env = []string{"CALLER=x", "TERM=odd"}
-	differ(t, "environment", sorted(says(t, c)), lines("HOME=/root", "HOSTNAME=box", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+	differ(t, "environment", sorted(says(t, c)), lines("CONTAINER_IP="+address, "HOME=/root", "HOSTNAME=box", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
 	c = run("-u", "al", "-e", "A=1", "-e", "CALLER", "-w", "/etc", address, "sh", "-c", `echo $HOME $A $CALLER; pwd; id -u; id -g; id -G`)
 	c.Env = []string{"CALLER=x"}
 	expect(t, c, 0, "/home/al 1 x\n/etc\n1000\n1001\n1001 29\n", "")

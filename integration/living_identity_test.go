@@ -259,7 +259,7 @@ func TestUsers(t *testing.T) {
 	bare := busyboxTree(t)
 	for _, c := range []struct {
 		tree, user string
-		uid, gid   int
+		uid, gid   int64
 		groups     string
 		home       string
 	}{
@@ -286,7 +286,7 @@ func TestUsers(t *testing.T) {
 			args = append(args, "-u", c.user)
 		}
 		got := says(t, n.Command("setpriv", append(args, address, "sh", "-c", "cat /proc/self/status; echo HOME: $HOME")...))
-		id := func(i int) string { return strings.TrimSuffix(strings.Repeat(fmt.Sprint(i, " "), 4), " ") }
+		id := func(i int64) string { return strings.TrimSuffix(strings.Repeat(fmt.Sprint(i, " "), 4), " ") }
 		want := fmt.Sprintf("Uid %s\nGid %s\nGroups %s\nHOME %s\n", id(c.uid), id(c.gid), c.groups, c.home)
 		differ(t, "-u "+c.user, statusFields(got, "Uid", "Gid", "Groups", "HOME"), want)
 	}

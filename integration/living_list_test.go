@@ -17,7 +17,7 @@ import (
 	"container/integration/need"
 )
 
-const listHeader = "ADDRESS  PID  UP  PORTS  COMMAND\n"
+const listHeader = "ADDRESS  PID  UP  NETWORK  PORTS  COMMAND\n"
 
 // listing is what "main ls -json" prints of a container.
 type listing struct {
@@ -82,7 +82,7 @@ func checkList(t *testing.T, n *lab.Node, start time.Time, a, b, c *held) {
 		for name := range k {
 			names = append(names, name)
 		}
-		if slices.Sort(names); !slices.Equal(names, []string{"address", "command", "pid", "ports", "started", "veth"}) {
+		if slices.Sort(names); !slices.Equal(names, []string{"address", "addresses", "bridge", "command", "isolated", "lost", "pid", "ports", "started", "veth"}) {
 			t.Errorf("a container's keys are %q", names)
 		}
 	}
@@ -108,7 +108,7 @@ func checkList(t *testing.T, n *lab.Node, start time.Time, a, b, c *held) {
 	}
 	// The table: the same in words.
 	table := strings.Split(strings.TrimSuffix(says(t, n.Main("ls")), "\n"), "\n")
-	if len(table) != 4 || strings.Join(strings.Fields(table[0]), " ") != "ADDRESS PID UP PORTS COMMAND" {
+	if len(table) != 4 || strings.Join(strings.Fields(table[0]), " ") != "ADDRESS PID UP NETWORK PORTS COMMAND" {
 		t.Fatalf("the table is\n%s", strings.Join(table, "\n"))
 	}
 	column := strings.Index(table[0], "COMMAND")
@@ -118,7 +118,7 @@ func checkList(t *testing.T, n *lab.Node, start time.Time, a, b, c *held) {
 		if ports == "" {
 			ports = "-"
 		}
-		if f[0] != w.Address || f[1] != fmt.Sprint(w.PID) || !strings.HasSuffix(f[2], "s") || f[3] != ports || table[i+1][column:] != w.Command {
+		if f[0] != w.Address || f[1] != fmt.Sprint(w.PID) || !strings.HasSuffix(f[2], "s") || f[3] != "br0" || f[4] != ports || table[i+1][column:] != w.Command {
 			t.Errorf("the table has %q of %+v", table[i+1], w)
 		}
 	}

@@ -252,22 +252,23 @@ func TestEnvironmentAsked(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
 	tree := busyboxTree(t, "etc/passwd", "root:x:0:0::/home/of/root:/bin/sh\nal:x:1000:1000::/home/al:\n")
+	const ip = "CONTAINER_IP=" + address
 	const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, c := range []struct {
 		flags string
 		want  []string
 	}{
-		{"", []string{"HOME=/home/of/root", "HOSTNAME=container", path}},
-		{"-hostname box -u al", []string{"HOME=/home/al", "HOSTNAME=box", path}},
-		{"-e A=1 -e B=a=b -e C=", []string{"A=1", "B=a=b", "C=", "HOME=/home/of/root", "HOSTNAME=container", path}},
-		{"-e A=1 -e A=2", []string{"A=2", "HOME=/home/of/root", "HOSTNAME=container", path}},
-		{"-e FROM_CALLER -e NOT_THERE", []string{"FROM_CALLER=of the caller", "HOME=/home/of/root", "HOSTNAME=container", path}},
-		{"-e HOME=/h -e HOSTNAME=x -e PATH=/bin", []string{"HOME=/h", "HOSTNAME=x", "PATH=/bin"}},
-		{"-e TERM", []string{"HOME=/home/of/root", "HOSTNAME=container", path, "TERM=odd"}},
+		{"", []string{"HOME=/home/of/root", "HOSTNAME=container", ip, path}},
+		{"-hostname box -u al", []string{"HOME=/home/al", "HOSTNAME=box", ip, path}},
+		{"-e A=1 -e B=a=b -e C=", []string{"A=1", "B=a=b", "C=", "HOME=/home/of/root", "HOSTNAME=container", ip, path}},
+		{"-e A=1 -e A=2", []string{"A=2", "HOME=/home/of/root", "HOSTNAME=container", ip, path}},
+		{"-e FROM_CALLER -e NOT_THERE", []string{"FROM_CALLER=of the caller", "HOME=/home/of/root", "HOSTNAME=container", ip, path}},
+		{"-e HOME=/h -e HOSTNAME=x -e PATH=/bin", []string{"HOME=/h", "HOSTNAME=x", "PATH=/bin", ip}},
+		{"-e TERM", []string{"HOME=/home/of/root", "HOSTNAME=container", ip, path, "TERM=odd"}},
 	} {
 		cmd := n.Main(words([]string{"-rootfs", tree}, strings.Fields(c.flags), []string{address, "env"})...)
 		cmd.Env = []string{"FROM_CALLER=of the caller", "SECRET=x", "TERM=odd", "PATH=/nowhere", "HOME=/caller", "LD_PRELOAD=/x", "GODEBUG=x=1"}
-		differ(t, "main "+c.flags, sorted(says(t, cmd)), lines(c.want...))
+		differ(t, "main "+c.flags, sorted(says(t, cmd)), lines(slices.Sorted(slices.Values(c.want))...))
 	}
 	expect(t, n.Main("-e", "=x", address, "true"), 125, "", `main: invalid value "=x" for flag -e: it takes NAME=VALUE or NAME`+"\n")
 }

@@ -24,13 +24,14 @@ type Agent struct {
 	mu      sync.Mutex
 	stdin   io.WriteCloser
 	answers *bufio.Reader
+	stderr  string // a file
 }
 
 // Agent is the agent in the node itself, started on first use.
 func (n *Node) Agent() *Agent {
 	n.t.Helper()
 	if n.agent == nil {
-		n.agent = startAgent(n.t, n.Command(Probe(n.t), "agent"))
+		n.agent = StartAgent(n.t, n.Command(Probe(n.t), "agent"))
 	}
 	return n.agent
 }
@@ -40,10 +41,12 @@ func (n *Node) Agent() *Agent {
 // answers, and fails the test if it does not.
 func (n *Node) Container(t testing.TB, args ...string) *Agent {
 	t.Helper()
-	return startAgent(t, n.Main(append(args[:len(args):len(args)], Probe(t), "agent")...))
+	return StartAgent(t, n.Main(append(args[:len(args):len(args)], Probe(t), "agent")...))
 }
 
-func startAgent(t testing.TB, c *Cmd) *Agent {
+// StartAgent starts a command that becomes an agent. It returns when the agent
+// answers, and fails the test if it does not.
+func StartAgent(t testing.TB, c *Cmd) *Agent {
 	t.Helper()
 	a := &Agent{Cmd: c}
 	stderr, err := os.CreateTemp(t.TempDir(), "stderr")
@@ -51,7 +54,7 @@ func startAgent(t testing.TB, c *Cmd) *Agent {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
-	c.Stderr = stderr
+	c.Stderr, a.stderr = stderr, stderr.Name()
 	if a.stdin, err = c.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +68,7 @@ func startAgent(t testing.TB, c *Cmd) *Agent {
 	}
 	if _, err := a.Tell("hello"); err != nil {
 		_ = c.Wait()
-		said, _ := os.ReadFile(stderr.Name())
-		t.Fatalf("%s: %v: status %d\n%s", c.Args, err, c.Status(), said)
+		t.Fatalf("%s: %v: status %d\n%s", c.Args, err, c.Status(), a.Said(t))
 	}
 	return a
 }
@@ -157,6 +159,17 @@ func (a *Agent) HeardNothing(t testing.TB) {
 	if what, err := a.Tell("heard", "0s"); err == nil {
 		t.Errorf("heard %q", what)
 	}
+}
+
+// Said is what has been written to standard error: by the agent, and by ./main
+// if that has started it.
+func (a *Agent) Said(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(a.stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // Stop ends the agent and waits for the end of what it runs in.

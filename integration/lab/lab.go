@@ -3,15 +3,18 @@
 // Package lab builds the machines that the tests need out of network
 // namespaces, with the project's own rtnl: no ip(8), no virtual machine.
 //
-//	 Outside                    Host                          made by ./main
-//	┌─────────────┐           ┌─────────────────────┐        ┌──────────────┐
-//	│ lo          │           │ lo              br0 ├──vethX─┤ veth1        │
-//	│             │           │     172.16.0.100/24 │        │ 172.16.0.30  │
-//	│        eth0 ├───────────┤ eth0                │        └──────────────┘
-//	│ 10.0.0.2/24 │           │ 10.0.0.1/24     br0 ├──vethY─ …
-//	└─────────────┘           └─────────────────────┘
-//	 no route to               default route: 10.0.0.2
-//	 172.16.0.0/24
+//	 Outside                       Host                             made by ./main
+//	┌────────────────┐           ┌────────────────────────┐        ┌──────────────┐
+//	│ lo             │           │ lo                 br0 ├──vethX─┤ veth1        │
+//	│                │           │        172.16.0.100/24 │        │ 172.16.0.30  │
+//	│           eth0 ├───────────┤ eth0   fd00:16::100/64 │        │ fd00:16::30  │
+//	│    10.0.0.2/24 │           │ 10.0.0.1/24            │        └──────────────┘
+//	│ fd00:10::2/64  │           │ fd00:10::1/64      br0 ├──vethY─ …
+//	│    fe80::2/64  │           │ fe80::1/64             │
+//	└────────────────┘           └────────────────────────┘
+//	 no route to                  default routes:
+//	 172.16.0.0/24,               10.0.0.2, fd00:10::2
+//	 fd00:16::/64
 //
 // What runs in a Node is in its network namespace alone; the files, the
 // processes and the rest are the machine's. That is enough: /proc/sys/net shows
@@ -38,10 +41,22 @@ type Lab struct {
 	t testing.TB
 }
 
-// The addresses of the uplink.
+// The addresses of the uplink. Each end has its IPv6 ones where the kernel has
+// IPv6; the link-local ones are what a router's neighbours know it by.
 var (
 	HostPrefix    = netip.MustParsePrefix("10.0.0.1/24")
 	OutsidePrefix = netip.MustParsePrefix("10.0.0.2/24")
+
+	HostPrefix6    = netip.MustParsePrefix("fd00:10::1/64")
+	OutsidePrefix6 = netip.MustParsePrefix("fd00:10::2/64")
+	HostLocal      = netip.MustParsePrefix("fe80::1/64")
+	OutsideLocal   = netip.MustParsePrefix("fe80::2/64")
+)
+
+// The default routes' prefixes.
+var (
+	Everything  = netip.MustParsePrefix("0.0.0.0/0")
+	Everything6 = netip.MustParsePrefix("::/0")
 )
 
 // New builds the lab that is drawn above. It lasts as long as the test. A test
@@ -52,7 +67,12 @@ func New(t testing.TB) *Lab {
 	l.Host = l.Machine("host")
 	l.Outside = l.Machine("outside")
 	l.Join(l.Host, "eth0", HostPrefix, l.Outside, "eth0", OutsidePrefix)
-	l.Host.Route(netip.MustParsePrefix("0.0.0.0/0"), OutsidePrefix.Addr())
+	l.Host.Route(Everything, OutsidePrefix.Addr())
+	if l.Host.HasIPv6() {
+		l.Host.Address("eth0", HostPrefix6, HostLocal)
+		l.Outside.Address("eth0", OutsidePrefix6, OutsideLocal)
+		l.Host.Route(Everything6, OutsidePrefix6.Addr())
+	}
 	return l
 }
 
@@ -84,6 +104,18 @@ func (l *Lab) Join(a *Node, aDev string, aPrefix netip.Prefix, b *Node, bDev str
 	a.Apply(rtnl.Address(a.Link(aDev).Index, aDev, aPrefix))
 	a.AwaitUp(aDev)
 	b.AwaitUp(bDev)
+}
+
+// Plug makes a machine a neighbour of the host's containers: a veth pair leads
+// from a new port of the bridge to the machine's new link, which has the
+// addresses. It returns when both ends are up.
+func (l *Lab) Plug(bridge, port string, m *Node, dev string, prefixes ...netip.Prefix) {
+	l.t.Helper()
+	l.Host.Apply(rtnl.Veth(port, bridge, l.Host.Link(bridge).Index, 0, rtnl.VethPeer{Name: dev, PID: m.tid}))
+	m.Apply(rtnl.Up(m.Link(dev).Index, dev))
+	m.Address(dev, prefixes...)
+	l.Host.AwaitUp(port)
+	m.AwaitUp(dev)
 }
 
 // Snapshot is the state of host and outside as text; see Node.Snapshot.

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -234,10 +235,63 @@ func multicastRoute(routes, dev string) bool {
 	return false
 }
 
+// HasIPv6 tells whether the kernel does.
+func (n *Node) HasIPv6() bool {
+	n.t.Helper()
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	return err == nil
+}
+
+// Address gives a link, which is up, addresses, and returns when they are in
+// use. The kernel makes an IPv6 one the machine's own in a work queue, also
+// without duplicate address detection: that adds the route to it, and joins the
+// group that neighbours ask for it in.
+func (n *Node) Address(dev string, prefixes ...netip.Prefix) {
+	n.t.Helper()
+	index := n.Link(dev).Index
+	for _, p := range prefixes {
+		n.Apply(rtnl.Address(index, dev, p))
+		if p.Addr().Is4() {
+			continue
+		}
+		Eventually(n.t, func() error {
+			return n.Do(func() error {
+				routes, err := os.ReadFile("/proc/thread-self/net/ipv6_route")
+				if err == nil && !localRoute(string(routes), p.Addr(), dev) {
+					return fmt.Errorf("%s: link %s has no route to its address %s", n.Name, dev, p.Addr())
+				}
+				return err
+			})
+		})
+	}
+}
+
+// localRoute looks in the lines of /proc/net/ipv6_route for an address that is
+// a link's own.
+func localRoute(routes string, addr netip.Addr, dev string) bool {
+	for line := range strings.Lines(routes) {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[0] == hex.EncodeToString(addr.AsSlice()) && f[1] == "80" && f[9] == dev && strings.HasPrefix(f[8], "8") { // RTF_LOCAL
+			return true
+		}
+	}
+	return false
+}
+
 // Route adds a route to a prefix by a gateway.
 func (n *Node) Route(prefix netip.Prefix, gateway netip.Addr) {
 	n.t.Helper()
 	n.Apply(route(prefix, gateway))
+}
+
+// Unroute takes a route away again.
+func (n *Node) Unroute(prefix netip.Prefix, gateway netip.Addr) {
+	n.t.Helper()
+	r := route(prefix, gateway)
+	r.Type, r.Flags = unix.RTM_DELROUTE, netlink.Request|netlink.Acknowledge
+	r.What = "route to " + prefix.String() + ": delete gateway " + gateway.String()
+	r.Cmd = "ip route del " + prefix.String() + " via " + gateway.String()
+	n.Apply(r)
 }
 
 // Bridge makes a bridge as an administrator would, with an address.
@@ -266,12 +320,13 @@ func route(prefix netip.Prefix, gateway netip.Addr) nl.Request {
 	if prefix.Bits() == 0 {
 		return r
 	}
-	// rtm_dst_len, the second byte of struct rtmsg; and RTA_DST, 4 bytes
+	// rtm_dst_len, the second byte of struct rtmsg; and RTA_DST, 4 or 16 bytes
 	// behind a header of 4.
+	dst := prefix.Masked().Addr().AsSlice()
 	r.Data[1] = uint8(prefix.Bits())
-	r.Data = binary.NativeEndian.AppendUint16(r.Data, 8)
+	r.Data = binary.NativeEndian.AppendUint16(r.Data, uint16(4+len(dst)))
 	r.Data = binary.NativeEndian.AppendUint16(r.Data, unix.RTA_DST)
-	r.Data = append(r.Data, prefix.Masked().Addr().AsSlice()...)
+	r.Data = append(r.Data, dst...)
 	return r
 }
 

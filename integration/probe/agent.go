@@ -28,7 +28,7 @@ func newAgent() *agent {
 // do carries out a verb.
 func (a *agent) do(words []string) (string, error) {
 	verb, args := words[0], words[1:]
-	takes := map[string]int{"hello": 0, "serve": 2, "ask": 3, "flow": 3, "heard": 1, "packet": 5, "net": 0, "mac": 1, "read": 1}
+	takes := map[string]int{"hello": 0, "serve": 2, "ask": 3, "flow": 3, "heard": 1, "packet": 5, "frame": 2, "advertise": 2, "net": 0, "net6": 0, "mac": 1, "read": 1}
 	n, known := takes[verb]
 	switch {
 	case !known:
@@ -47,8 +47,14 @@ func (a *agent) do(words []string) (string, error) {
 		return a.next(args[0])
 	case "packet":
 		return "", packet(args[0], args[1], args[2], args[3], args[4])
+	case "frame":
+		return "", frame(args[0], args[1])
+	case "advertise":
+		return "", advertise(args[0], args[1])
 	case "net":
 		return describeNet()
+	case "net6":
+		return describeNet6()
 	case "mac":
 		i, err := net.InterfaceByName(args[0])
 		if err != nil {

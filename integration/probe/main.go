@@ -9,6 +9,7 @@
 //	probe signals [COUNT]                        say "ready", and then the names of the
 //	                                             signals that come; end after COUNT (1)
 //	probe net                                    print interfaces, addresses and routes
+//	probe net6                                   print IPv6 addresses and routes
 //	probe agent                                  do what the lines of standard input say
 //
 // Networks and addresses are those of Go's package net: "tcp" ":8000". Any verb

@@ -49,8 +49,12 @@ func packet(dev, mac, from, to, text string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	protocol := []byte{0x08, 0x00} // ETH_P_IP
+	if src.Addr().Is6() {
+		protocol = []byte{0x86, 0xdd} // ETH_P_IPV6
+	}
 	ll := &unix.SockaddrLinklayer{
-		Protocol: binary.NativeEndian.Uint16([]byte{0x08, 0x00}), // ETH_P_IP, in network order
+		Protocol: binary.NativeEndian.Uint16(protocol), // in network order
 		Ifindex:  i.Index,
 		Halen:    6,
 	}
@@ -61,8 +65,68 @@ func packet(dev, mac, from, to, text string) error {
 	return nil
 }
 
-// datagram is an IPv4 packet with a UDP datagram in it (RFC 791, RFC 768).
+// frame puts an Ethernet frame on the wire as it is, given in hexadecimal.
+func frame(dev, text string) error {
+	i, err := net.InterfaceByName(dev)
+	if err != nil {
+		return err
+	}
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// datagram is an IPv4 or IPv6 packet with a UDP datagram in it.
 func datagram(src, dst netip.AddrPort, payload []byte) []byte {
+	if src.Addr().Is6() {
+		return datagram6(src, dst, payload)
+	}
+	return datagram4(src, dst, payload)
+}
+
+// datagram6 has a checksum, which is a must there (RFC 8200, 8.1), over a
+// pseudo-header too: addresses, length and protocol.
+func datagram6(src, dst netip.AddrPort, payload []byte) []byte {
+	const ipLen, udpLen = 40, 8
+	b := make([]byte, ipLen+udpLen, ipLen+udpLen+len(payload)+1)
+	b = append(b, payload...)
+	size := uint16(udpLen + len(payload))
+	copy(b[8:], src.Addr().AsSlice())
+	copy(b[24:], dst.Addr().AsSlice())
+	binary.BigEndian.PutUint16(b[ipLen:], src.Port())
+	binary.BigEndian.PutUint16(b[ipLen+2:], dst.Port())
+	binary.BigEndian.PutUint16(b[ipLen+4:], size)
+
+	// The pseudo-header stands where the header does, but for its first 8
+	// bytes; a byte of zero makes the length even.
+	binary.BigEndian.PutUint16(b[4:], size)
+	b[7] = unix.IPPROTO_UDP
+	if len(b)%2 != 0 {
+		b = append(b, 0)
+	}
+	sum := checksum(b)
+	if sum == 0 {
+		sum = 0xffff
+	}
+	binary.BigEndian.PutUint16(b[ipLen+6:], sum)
+
+	b[0] = 6 << 4
+	b[6], b[7] = unix.IPPROTO_UDP, 64 // next header, hop limit
+	return b[:ipLen+int(size)]
+}
+
+// datagram4 is an IPv4 packet with a UDP datagram in it (RFC 791, RFC 768).
+func datagram4(src, dst netip.AddrPort, payload []byte) []byte {
 	const ipLen, udpLen = 20, 8
 	b := make([]byte, ipLen+udpLen, ipLen+udpLen+len(payload))
 	b = append(b, payload...)

@@ -1,0 +1,133 @@
+//go:build linux
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"container/integration/lab"
+)
+
+// What connection tracking remembers of a published port must not outlast it:
+// tables are asked about a flow's first packet alone.
+
+// flow is somebody who keeps sending to the host's port 80, over one socket for
+// each protocol.
+type flow struct {
+	name   string
+	from   *lab.Agent
+	to     string
+	seenAs string
+}
+
+// flows are those that have different ways to a container of a dual host.
+func (h host6) flows(neighbour *lab.Agent) []flow {
+	host, outside := h.Host.Agent(), h.Outside.Agent()
+	return []flow{
+		{"outside", outside, hostAddr + ":80", outsideAddr},
+		{"outside, by IPv6", outside, at(hostAddr6, 80), outsideAddr6},
+		{"host to 127.0.0.1", host, "127.0.0.1:80", bridgeAddr},
+		{"host to its own address", host, hostAddr + ":80", hostAddr},
+		{"host to its own address, by IPv6", host, at(hostAddr6, 80), hostAddr6},
+		{"host to ::1", host, "[::1]:80", bridgeAddr6},
+		{"neighbour", neighbour, hostAddr + ":80", bridgeAddr},
+		{"neighbour, by IPv6", neighbour, at(hostAddr6, 80), bridgeAddr6},
+	}
+}
+
+// arrives sends once more. What is heard first may be the end of something
+// that was sent before: then it is sent a second time.
+func (f flow) arrives(t *testing.T, when string) {
+	t.Helper()
+	got, err := f.from.Flow("udp", f.to)
+	if err != nil {
+		got, err = f.from.Flow("udp", f.to)
+	}
+	if err != nil || got != f.seenAs {
+		t.Errorf("%s: %s was seen as %q (%v), want %q", when, f.name, got, err, f.seenAs)
+	}
+}
+
+// A client that keeps sending meets a new container as soon as that has
+// published the port, and never one that has not.
+func TestUDPFlowMeetsWhoPublishes(t *testing.T) {
+	t.Parallel()
+	h := newHost6(t, false, true)
+	neighbour := h.container(t, 99)
+	flows := h.flows(neighbour)
+	nobody := func(when string) {
+		t.Helper()
+		for _, f := range flows {
+			if got, err := f.from.Flow("udp", f.to); err == nil {
+				t.Errorf("%s: %s was answered (seen as %q)", when, f.name, got)
+			}
+		}
+	}
+	nobody("before anybody has published it")
+	for i, last := range []int{30, 31, 31, 32} {
+		c := h.container(t, last, "-p", "80:8000/udp")
+		serve(t, c, "[::]:8000")
+		for _, f := range flows {
+			f.arrives(t, fmt.Sprintf("container %d", i))
+		}
+		c.Stop(t)
+		if t.Failed() {
+			return // each silence takes a while
+		}
+	}
+	nobody("when nobody publishes it any more")
+	// At an old one's address.
+	c := h.container(t, 32, "-p", "81:8000/udp")
+	serve(t, c, "[::]:8000")
+	nobody("with somebody at the old address")
+	c.HeardNothing(t)
+}
+
+// A client whose container died without a word is told with its next segment.
+func TestTCPOfDeadContainerIsCut(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]bool{"nobody publishes it": false, "another container publishes it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost6(t, false, true)
+			neighbour := h.container(t, 99)
+			c := h.container(t, 30, "-p", "80:8000")
+			serve(t, c, "[::]:8000")
+			flows := h.flows(neighbour)
+			for _, f := range flows {
+				if got, err := f.from.Flow("tcp", f.to); err != nil || got != f.seenAs {
+					t.Fatalf("%s: seen as %q (%v)", f.name, got, err)
+				}
+			}
+			kill(t, c.Process.Pid)
+			lab.Eventually(t, func() error {
+				return errors.Join(portFree(h.Host, "tcp", "[::]:80"), noAddress(h.Host, addr30), noAddress(h.Host, addr30v6))
+			})
+			await(c.Cmd)
+			if again {
+				serve(t, h.container(t, 31, "-p", "80:8000"), "[::]:8000")
+			}
+			for _, f := range flows {
+				_, err := f.from.Flow("tcp", f.to)
+				switch {
+				case err == nil:
+					t.Errorf("%s: answered", f.name)
+				case !strings.HasSuffix(err.Error(), "EOF") && !strings.Contains(err.Error(), syscall.ECONNRESET.Error()):
+					t.Errorf("%s: %v, want its end", f.name, err)
+				}
+			}
+		})
+	}
+}
+
+// noAddress is a condition: the ruleset does not have an address.
+func noAddress(n *lab.Node, address string) error {
+	if strings.Contains(n.Ruleset(), address) {
+		return fmt.Errorf("%s is in the ruleset yet", address)
+	}
+	return nil
+}
