@@ -153,6 +153,7 @@ func (c Claim) Restore() []nl.Request { return c.put(add) }
 func (c Claim) put(flags netlink.HeaderFlags) []nl.Request {
 	reqs := c.bridge()
 	reqs = append(reqs, c.elements(unix.NFT_MSG_NEWSETELEM, flags)...)
+	reqs = append(reqs, c.life(unix.NFT_MSG_NEWSETELEM, add)...)
 	reqs = append(reqs, c.isolation(unix.NFT_MSG_NEWSETELEM, add)...)
 	return append(reqs, c.guarded(unix.NFT_MSG_NEWSETELEM, add)...)
 }
@@ -170,6 +171,7 @@ func (c Claim) Release() []nl.Request {
 		flags netlink.HeaderFlags
 	}{{unix.NFT_MSG_NEWSETELEM, add}, {unix.NFT_MSG_DELSETELEM, change}} {
 		reqs = append(reqs, c.elements(step.typ, step.flags)...)
+		reqs = append(reqs, c.life(step.typ, step.flags)...)
 		reqs = append(reqs, c.isolation(step.typ, step.flags)...)
 		reqs = append(reqs, c.guarded(step.typ, step.flags)...)
 	}
@@ -188,6 +190,19 @@ func (c Claim) bridge() []nl.Request {
 			f.bridges().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: quoted}),
 			f.inside().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: quoted + " . " + quoted}),
 			network)
+	}
+	return reqs
+}
+
+// life is the addresses as those of a container that is there, and not only
+// about to be.
+func (c Claim) life(typ uint16, flags netlink.HeaderFlags) []nl.Request {
+	if c.Index&heldBy != 0 {
+		return nil
+	}
+	var reqs []nl.Request
+	for _, a := range c.Addresses {
+		reqs = append(reqs, FamilyOf(a).living().elements(typ, flags, element{key: a.AsSlice(), text: a.String()}))
 	}
 	return reqs
 }
@@ -359,13 +374,15 @@ func (f Family) unspecified() netip.Addr {
 
 // Drop is a transaction that deletes what was found stale in a look at
 // generation gen of the ruleset (BatchAt): leases and ports whoever holds them,
-// and what guards the ports and the isolation of containers that are gone.
+// and the life, the guards and the isolation of containers that are gone.
 func Drop(stale []Lease, ports []Published, gone []Claim) []nl.Request {
 	reqs := elements(unix.NFT_MSG_DELSETELEM, change, stale, ports)
 	for _, c := range gone {
 		// As in Release, for it may not be there.
+		reqs = append(reqs, c.life(unix.NFT_MSG_NEWSETELEM, add)...)
 		reqs = append(reqs, c.isolation(unix.NFT_MSG_NEWSETELEM, add)...)
 		reqs = append(reqs, c.guarded(unix.NFT_MSG_NEWSETELEM, add)...)
+		reqs = append(reqs, c.life(unix.NFT_MSG_DELSETELEM, change)...)
 		reqs = append(reqs, c.isolation(unix.NFT_MSG_DELSETELEM, change)...)
 		reqs = append(reqs, c.guarded(unix.NFT_MSG_DELSETELEM, change)...)
 	}

@@ -111,9 +111,12 @@ func eachNeighbours(t *testing.T, f func(t *testing.T, a, b Claim)) {
 func makeTables(t testing.TB) {
 	t.Helper()
 	for _, f := range Families {
-		commit(t, f.Ruleset())
+		commit(t, whole(f))
 	}
 }
+
+// whole is a table with what is optional.
+func whole(f Family) []nl.Request { return append(f.Ruleset(), f.Optional()...) }
 
 // manyPorts is a claim with ten thousand ports in place of its own.
 func manyPorts(c Claim) Claim {
@@ -555,4 +558,34 @@ func TestTables(t *testing.T) {
 		want = slices.DeleteFunc(want, func(g Family) bool { return g == f })
 		check()
 	}
+}
+
+// An address is a living container's from Take on, and until Release or Drop;
+// one that is held for a container that is about to be is not.
+func TestLiving(t *testing.T) {
+	netns(t)
+	makeTables(t)
+	c := dial(t)
+	claim := bothClaim()
+	check := func(when string, want int) {
+		t.Helper()
+		for _, f := range []Family{IPv4, IPv6} {
+			if elems, err := f.living().list(c); err != nil || len(elems) != want {
+				t.Errorf("%s: %d addresses of %s live (%v), want %d", when, len(elems), f, err, want)
+			}
+		}
+	}
+	commit(t, Hold(claim.Addresses, 4242))
+	check("held", 0)
+	claim.Held = 4242
+	commit(t, claim.Take())
+	check("taken", 1)
+	commit(t, claim.Restore())
+	check("restored", 1)
+	commit(t, claim.Release())
+	check("released", 0)
+	claim.Held = 0
+	commit(t, claim.Take())
+	commit(t, Drop(leasesOf(claim), publishedBy(claim), []Claim{claim}))
+	check("dropped", 0)
 }

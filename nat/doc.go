@@ -1,8 +1,22 @@
 //go:build linux
 
-// Package nat is the nf_tables side of a container network: one table named
-// "container" that says who holds which address, which ports are published,
-// what is masqueraded and what is let in.
+// Package nat is the nf_tables side of a container network: up to three tables,
+// each of another family and all named "container".
+//
+//   - ip and ip6 are two of a kind, for the addresses of their family: who holds
+//     which, which ports are published, what is masqueraded and what is let in.
+//   - bridge stands at the bridge's ports and guards them: a container speaks
+//     with the addresses that it was given, nobody else says that he has them,
+//     and isolated containers keep to themselves.
+//
+// A table is there when a container needs it (Claim.Families). Beside the
+// tables there are two things to see to. Gates are the chains of other firewalls
+// that would drop what comes from a bridge, or goes there, whatever is accepted
+// here; in them a rule for each way is put (Gate). And connection tracking leads
+// a flow where it has led its first packet, so the kernel is told to forget the
+// flows of a port that has come to lead elsewhere (Flows). A TCP connection it
+// must not forget before the end; who goes on writing when the container is gone
+// is answered with a RST by rules of their own (Family.Optional).
 //
 // # The machine
 //
@@ -25,17 +39,27 @@
 // packet's way through the kernel, with a priority among the chains there:
 //
 //	in  ─ prerouting ─ routing ─┬─ forward ─┬─ postrouting ─ out
-//	      raw -300      input ──┘           │  srcnat 100
-//	      conntrack -200   │                │
-//	      dstnat -100    local ── output ───┘
-//	                     process  dstnat -100
+//	      raw -300      input ──┘           │  filter 0
+//	      conntrack -200   │                │  srcnat 100
+//	      mangle -150    local ── output ───┘
+//	      dstnat -100    process  mangle -150
+//	                              dstnat -100
+//
+// A frame that comes in by a bridge's port passes the hooks of the family
+// bridge before those of IP, which it meets only if it is for the host, or if
+// br_netfilter shows it to them (at 0, so behind the guard):
+//
+//	port ─ prerouting ─┬─ forward ─ … ─ port
+//	       guard -200  │  guard -200
+//	                   └─ to the host: IP's prerouting
 //
 // # Maps, not rules
 //
 // What a container adds is elements of maps, never rules. So a packet costs
 // the same whether ten ports are published or ten thousand, a container is
 // added in one transaction, and the kernel itself refuses an address or a port
-// that somebody has: a map holds a key once (EEXIST).
+// that somebody has: a map holds a key once (EEXIST). The guard's sets go with
+// the leases in the same transaction, and so are refused with them.
 //
 // # Messages
 //

@@ -12,14 +12,14 @@ import (
 )
 
 // GetGen asks for the generation of this namespace's ruleset, a number that
-// every transaction changes.
+// every transaction changes. No command asks that alone: nft does before and
+// after everything that it lists, to notice a change in between.
 func GetGen() nl.Request {
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_GETGEN),
 		Flags: netlink.Request,
 		Data:  body(unix.AF_UNSPEC, 0, nil),
 		What:  "nf_tables: ask for the ruleset's generation",
-		Cmd:   "nft monitor",
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: noTables},
 			{Errno: unix.EINVAL, Text: noTables},

@@ -18,8 +18,9 @@ import (
 
 // The table of the bridge family stands at the ports of the bridges, where a
 // frame comes in from a container: it lets a container speak with the
-// addresses that it was given, and no others. A port is known by its index; one
-// that is not ours (an uplink, a virtual machine) passes.
+// addresses that it was given, and no others. A port is known by its index. At
+// one that is not ours (an uplink, a virtual machine) all may be said but that a
+// container's address is there.
 
 // ports are the host's veths.
 func ports() set {
@@ -54,30 +55,59 @@ func isolatedPorts() set {
 	return set{family: Bridge, name: "isolated", id: Bridge.id(5), key: fields{ifaceIndex}}
 }
 
+// owned and owned6 are the addresses that containers have been leased, of which
+// no port but the container's may say where they are. A container that has
+// ended would: its network namespace lives on for milliseconds, or for as long
+// as the kernel delivers the rest of a connection, and answers for an address
+// that may be another container's by then. The link-local address that a
+// container makes of its hardware address is not in owned6: it is not leased,
+// and may be there twice, on two bridges.
+//
+// That holds at the ports of all bridges, and a machine with such an address on
+// another bridge is not heard of there. Which bridge a port is on could be asked
+// (ibrname), but not of every kernel (CONFIG_NFT_BRIDGE_META).
+func owned() set {
+	return set{family: Bridge, name: "owned", id: Bridge.id(7), key: fields{ipv4Addr}}
+}
+
+// owned6 are looked up as what a neighbour advertisement is about; see targets.
+func owned6() set {
+	return set{
+		family: Bridge, name: "owned6", id: Bridge.id(8), key: fields{integer16},
+		typeof: "@nh,384,128", typeofData: targetPayload(),
+	}
+}
+
 func guardSets() []set {
-	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts()}
+	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts(), owned(), owned6()}
 }
 
 // targetAt is where the target stands behind the start of an IPv6 header: 8
 // bytes of ICMPv6 behind the 40 of the header, when no other is in between.
 const targetAt = 40 + 8
 
-// targetType is "iif . @nh,384,128" as nft(8) keeps it: two expressions by
-// their numbers (enum expr_types in nftables' include/expression.h), each with
-// what it loads.
+// targetType is "iif . @nh,384,128" as nft(8) keeps it, and targetPayload its
+// second half: expressions by their numbers (enum expr_types in nftables'
+// include/expression.h), each with what it loads.
 func targetType() []byte {
+	const meta, concat = 9, 13
+	return typeofExpression(concat,
+		userBytes(0, typeofExpression(meta, userNumber(0, unix.NFT_META_IIF))),
+		userBytes(1, targetPayload()))
+}
+
+func targetPayload() []byte {
 	const (
-		payload, meta, concat = 7, 9, 13
-		networkHeader         = 2 // PROTO_BASE_NETWORK_HDR in include/proto.h
+		payload       = 7
+		networkHeader = 2 // PROTO_BASE_NETWORK_HDR in include/proto.h
 	)
-	expression := func(number uint32, data ...[]byte) []byte {
-		return slices.Concat(userNumber(0, number), userBytes(1, data...))
-	}
-	return expression(concat,
-		userBytes(0, expression(meta, userNumber(0, unix.NFT_META_IIF))),
-		userBytes(1, expression(payload,
-			userNumber(0, 0), userNumber(1, 0), // no protocol that it knows, no field
-			userNumber(2, networkHeader), userNumber(3, 8*targetAt), userNumber(4, 128))))
+	return typeofExpression(payload,
+		userNumber(0, 0), userNumber(1, 0), // no protocol that it knows, no field
+		userNumber(2, networkHeader), userNumber(3, 8*targetAt), userNumber(4, 128))
+}
+
+func typeofExpression(number uint32, data ...[]byte) []byte {
+	return slices.Concat(userNumber(0, number), userBytes(1, data...))
 }
 
 // bridgeFilter is where the bridge family filters, NF_BR_PRI_FILTER_BRIDGED:
@@ -115,6 +145,25 @@ func guardRules() []rule {
 		}, more...)
 	}
 
+	// What the frame is, is looked at first in each of these; nft(8) leaves it
+	// out, where the rest says it.
+	// Where an address is, the neighbours believe from the sender's addresses in
+	// ARP, which stand behind 8 bytes (RFC 826), and from the target of an
+	// advertisement, whoever sends it. The target is where it is looked for when
+	// ICMPv6 (the next header, at 6) is next to the header; nobody has a reason
+	// to put anything in between.
+	add("prerouting", `arp saddr ip @owned iif != @ports drop`,
+		etherType(1), equal(1, []byte{0x08, 0x06}),
+		header(1, 14, 4), lookup(1, owned()),
+		iif(1), lookupNot(1, ports()), drop)
+	add("prerouting", `ip6 nexthdr != ipv6-icmp icmpv6 type nd-neighbor-advert drop`,
+		ipv6(slices.Concat(
+			[]expr.Any{header(1, 6, 1), notEqual(1, []byte{unix.IPPROTO_ICMPV6})},
+			icmpv6(neighbourAdvert, drop))...)...)
+	add("prerouting", `icmpv6 type nd-neighbor-advert @nh,384,128 @owned6 iif != @ports drop`,
+		ipv6(icmpv6(neighbourAdvert,
+			header(1, targetAt, 16), lookup(1, owned6()),
+			iif(1), lookupNot(1, ports()), drop)...)...)
 	add("prerouting", `iif != @ports accept`,
 		iif(1), lookupNot(1, ports()), accept)
 	add("prerouting", `iif . ether saddr != @macs drop`,
@@ -124,10 +173,6 @@ func guardRules() []rule {
 		frame(1, 12, 2), equal(1, []byte{0x81, 0x00}), drop)
 	add("prerouting", `ether type 8021ad drop`,
 		frame(1, 12, 2), equal(1, []byte{0x88, 0xa8}), drop)
-	// What the frame is, is looked at first in each of these; nft(8) leaves it
-	// out, where the rest says it.
-	// In ARP the sender's addresses stand behind 8 bytes (RFC 826): what the
-	// neighbours believe.
 	add("prerouting", `iif . arp saddr ether @macs iif . arp saddr ip @addresses accept`,
 		etherType(1), equal(1, []byte{0x08, 0x06}),
 		iif(1), header(firstWord+1, 8, 6), lookup(1, macs()),
@@ -142,12 +187,6 @@ func guardRules() []rule {
 		ipv6(icmpv6(routerAdvert, drop)...)...)
 	add("prerouting", `icmpv6 type nd-redirect drop`,
 		ipv6(icmpv6(redirect, drop)...)...)
-	// The target is what the neighbours believe. It is where it is looked for
-	// when ICMPv6 (the next header, at 6) is next to the header.
-	add("prerouting", `ip6 nexthdr != ipv6-icmp icmpv6 type nd-neighbor-advert drop`,
-		ipv6(slices.Concat(
-			[]expr.Any{header(1, 6, 1), notEqual(1, []byte{unix.IPPROTO_ICMPV6})},
-			icmpv6(neighbourAdvert, drop))...)...)
 	add("prerouting", `icmpv6 type nd-neighbor-advert iif . @nh,384,128 != @targets drop`,
 		ipv6(icmpv6(neighbourAdvert,
 			iif(1), header(firstWord+1, targetAt, 16), lookupNot(1, targets()), drop)...)...)
@@ -198,7 +237,10 @@ func transport(reg, offset, n uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: n}
 }
 
-// guarded is what a container may say at its port, and whether it is isolated.
+// guarded is what a container may say at its port, what others may not, and
+// whether it is isolated. It goes with the leases in one transaction, which is
+// refused when an address has come to be somebody else's: so nobody deletes
+// another's.
 func (c Claim) guarded(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 	if c.MAC == nil {
 		return nil
@@ -213,7 +255,7 @@ func (c Claim) guarded(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 		if a.Is4() {
 			reqs = append(reqs, addresses().elements(typ, flags, element{
 				key: concat(index, a.AsSlice()), text: words + " . " + a.String(),
-			}))
+			}), owned().elements(typ, flags, element{key: a.AsSlice(), text: a.String()}))
 			continue
 		}
 		var sources, abouts []element
@@ -222,7 +264,8 @@ func (c Claim) guarded(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 			sources = append(sources, element{key: key, text: words + " . " + own.String()})
 			abouts = append(abouts, element{key: key, text: fmt.Sprintf("%s . %#x", words, own.AsSlice())})
 		}
-		reqs = append(reqs, addresses6().elements(typ, flags, sources...), targets().elements(typ, flags, abouts...))
+		reqs = append(reqs, addresses6().elements(typ, flags, sources...), targets().elements(typ, flags, abouts...),
+			owned6().elements(typ, flags, element{key: a.AsSlice(), text: fmt.Sprintf("%#x", a.AsSlice())}))
 	}
 	if c.Isolated {
 		reqs = append(reqs, isolatedPorts().elements(typ, flags, port))

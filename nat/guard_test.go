@@ -114,6 +114,8 @@ type guardCase struct {
 func guardCases() []guardCase {
 	const (
 		notOurs   = `iif != @ports accept`
+		owned     = `arp saddr ip @owned iif != @ports drop`
+		owned6    = `icmpv6 type nd-neighbor-advert @nh,384,128 @owned6 iif != @ports drop`
 		mac       = `iif . ether saddr != @macs drop`
 		tagged    = `ether type 8021q drop`
 		tagged2   = `ether type 8021ad drop`
@@ -128,7 +130,7 @@ func guardCases() []guardCase {
 		rest      = `drop`
 		isolated  = `meta pkttype != host iif @isolated oif @ports drop`
 		toOne     = `meta pkttype != host iif @ports oif @isolated drop`
-		both      = "" // either of these two would do
+		both      = "" // either of two would do
 	)
 	const (
 		pass, drop = true, false
@@ -219,10 +221,35 @@ func guardCases() []guardCase {
 		{"IPv4 with a service tag", "a", "b", eth(b, a, unix.ETH_P_8021AD, tag(ipType), ip4(a4, b4)), drop, tagged2},
 	}
 
-	// One that is not ours may say all of that.
-	for _, c := range cases {
-		cases = append(cases, guardCase{c.name + " from a port that isn't ours", "c", "b", c.frame, pass, notOurs})
+	// One that is not ours may say all of that, but not where a container's
+	// address is.
+	claims := map[string]string{
+		"ARP request":                            owned,
+		"ARP reply":                              owned,
+		"ARP with another MAC on the frame":      owned,
+		"ARP with another MAC":                   owned,
+		"ARP with a neighbour's MAC":             owned,
+		"ARP with a neighbour's address":         owned,
+		"neighbour advertisement":                owned6,
+		"advertisement of a neighbour's address": owned6,
+		"covered advertisement":                  both, // by what covers it, too
 	}
+	for _, c := range cases {
+		foreign := guardCase{c.name + " from a port that isn't ours", "c", "b", c.frame, pass, notOurs}
+		if rule, ok := claims[c.name]; ok {
+			foreign.passes, foreign.rule = drop, rule
+			delete(claims, c.name)
+		}
+		cases = append(cases, foreign)
+	}
+	for name := range claims {
+		panic("no frame is called " + name)
+	}
+	cases = append(cases, guardCase{
+		"covered advertisement of a container's address from a port that isn't ours", "c", "b",
+		eth(everyone6, a, ip6Type, ip6(a6, all6, unix.IPPROTO_DSTOPTS,
+			cover(foreign6), icmp6(neighbourAdvert, ip6Of('e').AsSlice()))), drop, covered,
+	})
 
 	// What passes between any two passes from and to isolated ones only where
 	// the other is not ours.
@@ -288,7 +315,7 @@ func TestGuard(t *testing.T) {
 		commit(t, []nl.Request{Bridge.DeleteTable()})
 		w.guard(t, slices.Delete(slices.Clone(all), i, i+1))
 		last := "d"
-		if i == 0 {
+		if r.text == `iif != @ports accept` {
 			last = "e" // now no port passes that isn't ours
 		}
 		hangs := 0

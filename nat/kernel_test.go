@@ -26,7 +26,7 @@ func TestRuleset(t *testing.T) {
 	for f, file := range map[Family]string{IPv4: "ruleset.nft", IPv6: "ruleset6.nft", Bridge: "guard.nft"} {
 		t.Run(f.String(), func(t *testing.T) {
 			netns(t)
-			commit(t, f.Ruleset())
+			commit(t, whole(f))
 			goldenRuleset(t, file)
 			var shown []string
 			for _, line := range strings.Split(ruleset(t), "\n") {
@@ -36,7 +36,7 @@ func TestRuleset(t *testing.T) {
 				}
 			}
 			var texts []string
-			for _, r := range f.rules() {
+			for _, r := range allRules(f) {
 				texts = append(texts, r.text)
 			}
 			same(t, "the rules", strings.Join(shown, "\n"), strings.Join(texts, "\n"))
@@ -61,7 +61,7 @@ func TestRulesetsTogether(t *testing.T) {
 	makeTables(t)
 	apart := rulesetJSON(t)
 	run(t, "nft", "flush", "ruleset")
-	commit(t, slices.Concat(IPv4.Ruleset(), IPv6.Ruleset(), Bridge.Ruleset()))
+	commit(t, slices.Concat(whole(IPv4), whole(IPv6), whole(Bridge)))
 	same(t, "the ruleset", rulesetJSON(t), apart)
 }
 
@@ -95,7 +95,7 @@ func TestFeatures(t *testing.T) {
 				}
 			})
 		}
-		for _, r := range f.rules() {
+		for _, r := range allRules(f) {
 			if what := r.request(f).What; r.needs != "" && !tried[what] {
 				t.Errorf("%s is no part of a feature", what)
 			}
@@ -145,9 +145,9 @@ func TestCommands(t *testing.T) {
 	gone := b
 	gone.Isolated = true // it was not; all the same
 	transactions := [][]nl.Request{
-		IPv4.Ruleset(),
-		IPv6.Ruleset(),
-		Bridge.Ruleset(),
+		whole(IPv4),
+		whole(IPv6),
+		whole(Bridge),
 		a.Take(),
 		b.Take(),
 		four.Take(),

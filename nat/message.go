@@ -15,9 +15,10 @@ import (
 const Table = "container"
 
 // Dial opens a NETLINK_NETFILTER socket in the caller's network namespace.
-// EPROTONOSUPPORT when the kernel has no nfnetlink.
-func Dial() (*nl.Conn, error) {
-	c, err := nl.Dial(unix.NETLINK_NETFILTER)
+// The tracer hears what is said; nil is none. EPROTONOSUPPORT when the kernel
+// has no nfnetlink.
+func Dial(t nl.Tracer) (*nl.Conn, error) {
+	c, err := nl.Dial(unix.NETLINK_NETFILTER, t)
 	if err != nil {
 		return nil, nl.Advise(err, []nl.Advice{
 			{Errno: unix.EPROTONOSUPPORT, Text: "the kernel has no nfnetlink: CONFIG_NETFILTER_NETLINK, module nfnetlink"},
@@ -27,8 +28,8 @@ func Dial() (*nl.Conn, error) {
 }
 
 // Commit sends requests as one transaction: all of them take effect, or none.
-// The connection is of no further use after an error, or for little else
-// after a delete: closing it then waits for RCU (see nl.Conn.Close).
+// To close the connection soon after a delete waits for RCU (see
+// nl.Conn.Close).
 func Commit(c *nl.Conn, reqs []nl.Request) error { return c.Do(Batch(reqs)...) }
 
 // Batch puts the marks of a transaction around requests.

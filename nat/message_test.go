@@ -308,6 +308,21 @@ func TestSetMessages(t *testing.T) {
 			/*        */ "\x02\x04" + host(2) + // the network header
 			/*        */ "\x03\x04" + host(384) + "\x04\x04" + host(128)}, // in bits
 
+		{owned6().request(), "nft add set bridge container owned6 '{ typeof @nh,384,128; }'", 0xa09, flagsAdd, genmsgBridge +
+			nla(14, 1) + container + // NFTA_SET_TABLE
+			nla(11, 2) + "owned6\x00" + pad(1) + // NFTA_SET_NAME
+			nla(8, 3) + be(0) + // NFTA_SET_FLAGS
+			nla(8, 4) + be(4) + // NFTA_SET_KEY_TYPE: integer
+			nla(8, 5) + be(16) + // NFTA_SET_KEY_LEN
+			nla(8, 10) + be(0x28) + // NFTA_SET_ID
+			nla(50, 13) + "\x00\x04" + host(2) + // NFTA_SET_USERDATA: network order
+			/**/ "\x03\x26" + // NFTNL_UDATA_SET_KEY_TYPEOF
+			/*  */ "\x00\x04" + host(7) + // EXPR_PAYLOAD
+			/*  */ "\x01\x1e" + "\x00\x04" + host(0) + "\x01\x04" + host(0) + // of no known protocol
+			/*    */ "\x02\x04" + host(2) + // the network header
+			/*    */ "\x03\x04" + host(384) + "\x04\x04" + host(128) + // in bits
+			/**/ pad(2)},
+
 		{IPv4.bridges().getElements(), "nft list set ip container bridges", 0xa0d, flagsDump, genmsg +
 			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
 			nla(12, 2) + "bridges\x00"}, // NFTA_SET_ELEM_LIST_SET
@@ -382,6 +397,13 @@ func TestTakeMessages(t *testing.T) {
 			/**/ nest(36, 1) + // NFTA_LIST_ELEM
 			/*  */ nest(16, 1) + nla(12, 1) + "\x11\x00\x00\x00" + "\x00\x35\x00\x00" + // NFTA_SET_ELEM_KEY: udp . 53
 			/*  */ nest(16, 2) + nla(12, 1) + "\xac\x10\x00\x1e" + "\x14\xe9\x00\x00"}, // NFTA_SET_ELEM_DATA
+
+		{cmd: "nft add element ip container living '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: genmsg +
+			nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+			nla(11, 2) + "living\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
+			nest(20, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+			/**/ nest(16, 1) + // NFTA_LIST_ELEM
+			/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x1e"}, // NFTA_SET_ELEM_KEY: 172.16.0.30
 	})
 }
 
@@ -453,6 +475,12 @@ func TestTakeMessagesOfBoth(t *testing.T) {
 				nest(16, 1)+nla(12, 1)+"\x06\x00\x00\x00"+"\x00\x50\x00\x00"+
 				nest(28, 2)+nla(24, 1)+address6+"\x1f\x40\x00\x00")},
 
+		{cmd: "nft add element ip container living '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsg, "living",
+			nest(16, 1)+nest(12, 1)+nla(8, 1)+"\xac\x10\x00\x1e")},
+
+		{cmd: "nft add element ip6 container living '{ fd00:16::30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsg6, "living",
+			nest(28, 1)+nest(24, 1)+nla(20, 1)+address6)},
+
 		{cmd: "nft add element ip container isolated '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsg, "isolated",
 			nest(16, 1)+nest(12, 1)+nla(8, 1)+"\xac\x10\x00\x1e")},
 
@@ -466,12 +494,18 @@ func TestTakeMessagesOfBoth(t *testing.T) {
 
 		{cmd: "nft add element bridge container addresses '{ 7 . 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "addresses", address)},
 
+		{cmd: "nft add element bridge container owned '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "owned",
+			nest(16, 1)+nest(12, 1)+nla(8, 1)+"\xac\x10\x00\x1e")},
+
 		{cmd: "nft add element bridge container addresses6 '{ 7 . fd00:16::30, 7 . fe80::ff:fe00:5 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "addresses6", addresses6)},
 
 		{
 			cmd: "nft add element bridge container targets '{ 7 . 0xfd000016000000000000000000000030, 7 . 0xfe80000000000000000000fffe000005 }'",
 			typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "targets", addresses6),
 		},
+
+		{cmd: "nft add element bridge container owned6 '{ 0xfd000016000000000000000000000030 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "owned6",
+			nest(28, 1)+nest(24, 1)+nla(20, 1)+address6)},
 
 		{cmd: "nft add element bridge container isolated '{ 7 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "isolated", port)},
 	})
@@ -486,9 +520,17 @@ func TestReleaseMessages(t *testing.T) {
 		/**/ nest(28, 1) + // NFTA_LIST_ELEM
 		/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x1e" + // NFTA_SET_ELEM_KEY: 172.16.0.30
 		/*  */ nest(12, 2) + nla(8, 1) + host(7) // NFTA_SET_ELEM_DATA: the index
+	life := genmsg +
+		nla(14, 1) + container + // NFTA_SET_ELEM_LIST_TABLE
+		nla(11, 2) + "living\x00" + pad(1) + // NFTA_SET_ELEM_LIST_SET
+		nest(20, 3) + // NFTA_SET_ELEM_LIST_ELEMENTS
+		/**/ nest(16, 1) + // NFTA_LIST_ELEM
+		/*  */ nest(12, 1) + nla(8, 1) + "\xac\x10\x00\x1e" // NFTA_SET_ELEM_KEY: 172.16.0.30
 	checkMessages(t, Claim{Addresses: addrs("172.16.0.30"), Index: 7}.Release(), []goldenMessage{
 		{cmd: "nft add element ip container lease '{ 172.16.0.30 : 7 }'", typ: 0xa0c, flags: flagsAdd, data: lease},
+		{cmd: "nft add element ip container living '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: life},
 		{cmd: "nft delete element ip container lease '{ 172.16.0.30 : 7 }'", typ: 0xa0e, flags: flagsChange, data: lease},
+		{cmd: "nft delete element ip container living '{ 172.16.0.30 }'", typ: 0xa0e, flags: flagsChange, data: life},
 	})
 }
 
@@ -525,14 +567,15 @@ func checkMessages(t *testing.T, reqs []nl.Request, want []goldenMessage) {
 // whose length is 16 bits.
 func TestMessageSizes(t *testing.T) {
 	reqs := manyPorts(aClaim()).Take()
-	// Three of the bridge, the lease, and 400 ports in each of the others.
-	if got, want := len(reqs), 3+1+10_000/400; got != want {
+	// Three of the bridge, the lease, the life, and 400 ports in each of the
+	// others.
+	if got, want := len(reqs), 3+1+1+10_000/400; got != want {
 		t.Errorf("ten thousand ports: got %d messages, want %d", got, want)
 	}
 	reqs = manyPorts(bothClaim()).Take()
-	// Three of the bridge, the lease and the ports in each family; two of the
-	// isolation, and six of the guard.
-	if got, want := len(reqs), 2*(3+1+10_000/400)+2+6; got != want {
+	// Three of the bridge, the lease, the life and the ports in each family; two
+	// of the isolation, and eight of the guard.
+	if got, want := len(reqs), 2*(3+1+1+10_000/400)+2+8; got != want {
 		t.Errorf("ten thousand ports of both families: got %d messages, want %d", got, want)
 	}
 	at6 := manyPorts(only6(bothClaim()))

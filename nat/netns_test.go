@@ -42,7 +42,7 @@ func netns(t testing.TB) {
 // dial is Dial, and the connection closed when the test ends.
 func dial(t testing.TB) *nl.Conn {
 	t.Helper()
-	c, err := Dial()
+	c, err := Dial(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

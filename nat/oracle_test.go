@@ -20,7 +20,7 @@ import (
 // nftables makes for the same table, sets, chains, rules and elements. Both are
 // compared attribute by attribute, in the order of their numbers. (Of the
 // rules only what is around the expressions, which are that package's own in
-// both.)
+// both; of those that are optional nothing, for one is not that package's own.)
 //
 // Differences that are meant:
 //   - It tells nft(8) the byte order of a set's keys, if asked to, but not that
@@ -64,6 +64,7 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 			{Name: "publish_at", KeyType: concat(addr, proto, service), IsMap: true, DataType: concat(addr, service)},
 			{Name: "sysctl", KeyType: nftables.TypeMark},
 			{Name: "isolated", KeyType: addr},
+			{Name: "living", KeyType: addr},
 		}
 		for i, s := range all {
 			s.Table, s.ID = table, f.id(uint32(i+1))
@@ -82,6 +83,11 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
 		}
 
+		base("led", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, *nftables.ChainPriorityFilter)
+		c.AddChain(&nftables.Chain{Table: table, Name: "dead"})
+		base("cut", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
+		base("cut_host", nftables.ChainTypeFilter, nftables.ChainHookOutput, *nftables.ChainPriorityMangle)
+
 		br0 := []byte("br0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 		container := bytes(address)
 		for i, elems := range [][]nftables.SetElement{
@@ -93,10 +99,12 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 			{{Key: slices.Concat(bytes(hostIP), []byte{17, 0, 0, 0, 0, 53, 0, 0}), Val: slices.Concat(container, []byte{0, 54, 0, 0})}},
 			{{Key: []byte(host(0)), Comment: "net.ipv4.ip_forward=0"}},
 			{{Key: container}},
+			{{Key: container}},
 		} {
 			check(t, c.SetAddElements(all[i], elems))
 		}
 		check(t, c.SetDeleteElements(all[3], []nftables.SetElement{{Key: container, Val: []byte(host(7))}}))
+		check(t, c.SetDeleteElements(all[8], []nftables.SetElement{{Key: container}}))
 	})
 
 	claim := Claim{
@@ -108,10 +116,11 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 	}
 	take := claim.Take()
 	take[4], take[5] = take[5], take[4] // publish_at comes first there
+	take[6], take[7] = take[7], take[6] // and the isolation
 	claim.Ports, claim.Isolated = nil, false
 	compare(t, slices.Concat(
-		f.Ruleset(),
-		take[:6], f.Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), take[6:], claim.Release()[1:],
+		f.Ruleset(), f.Optional()[:len(f.cutChains())],
+		take[:6], f.Remember(0, []Sysctl{{"net.ipv4.ip_forward", "0"}}), take[6:], claim.Release()[2:],
 	), want)
 }
 
@@ -124,6 +133,8 @@ func TestOracleOfGuard(t *testing.T) {
 		port := nftables.TypeIFIndex
 		number := nftables.SetDatatype{Bytes: 4 + 16} // of a length that the package does not know
 		number.SetNFTMagic(20<<6 | 4)
+		target := nftables.SetDatatype{Bytes: 16}
+		target.SetNFTMagic(4)
 		all := []*nftables.Set{
 			{Name: "ports", KeyType: port, ID: 0x21},
 			{Name: "macs", KeyType: concat(port, nftables.TypeEtherAddr), ID: 0x22},
@@ -131,6 +142,8 @@ func TestOracleOfGuard(t *testing.T) {
 			{Name: "addresses6", KeyType: concat(port, nftables.TypeIP6Addr), ID: 0x24},
 			{Name: "targets", KeyType: number, ID: 0x26},
 			{Name: "isolated", KeyType: port, ID: 0x25},
+			{Name: "owned", KeyType: nftables.TypeIPAddr, ID: 0x27},
+			{Name: "owned6", KeyType: target, ID: 0x28},
 		}
 		for _, s := range all {
 			s.Table = table
@@ -144,23 +157,28 @@ func TestOracleOfGuard(t *testing.T) {
 			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
 		}
 
-		elements := func(keys ...[]byte) (all []nftables.SetElement) {
-			for _, key := range keys {
-				all = append(all, nftables.SetElement{Key: slices.Concat([]byte(host(7)), key)})
-			}
-			return all
-		}
-		address6, linkLocal := netip.MustParseAddr("fd00:16::30").AsSlice(), netip.MustParseAddr("fe80::ff:fe00:5").AsSlice()
+		at := func(key []byte) []byte { return slices.Concat([]byte(host(7)), key) }
+		address4, address6 := []byte{172, 16, 0, 30}, netip.MustParseAddr("fd00:16::30").AsSlice()
+		linkLocal := netip.MustParseAddr("fe80::ff:fe00:5").AsSlice()
 		for _, change := range []func(*nftables.Set, []nftables.SetElement) error{c.SetAddElements, c.SetDeleteElements} {
-			for i, elems := range [][]nftables.SetElement{
-				elements(nil),
-				elements([]byte{2, 0, 0, 0, 0, 5, 0, 0}),
-				elements([]byte{172, 16, 0, 30}),
-				elements(address6, linkLocal),
-				elements(address6, linkLocal),
-				elements(nil),
+			for _, of := range []struct {
+				set  int
+				keys [][]byte
+			}{
+				{0, [][]byte{at(nil)}},
+				{1, [][]byte{at([]byte{2, 0, 0, 0, 0, 5, 0, 0})}},
+				{2, [][]byte{at(address4)}},
+				{6, [][]byte{address4}},
+				{3, [][]byte{at(address6), at(linkLocal)}},
+				{4, [][]byte{at(address6), at(linkLocal)}},
+				{7, [][]byte{address6}},
+				{5, [][]byte{at(nil)}},
 			} {
-				check(t, change(all[i], elems))
+				var elems []nftables.SetElement
+				for _, key := range of.keys {
+					elems = append(elems, nftables.SetElement{Key: key})
+				}
+				check(t, change(all[of.set], elems))
 			}
 		}
 	})

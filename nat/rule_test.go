@@ -58,7 +58,7 @@ func TestRulePrograms(t *testing.T) {
 			text.WriteByte('\n')
 		}
 		fmt.Fprintf(&text, "table %s\n\n", f.table())
-		for _, r := range f.rules() {
+		for _, r := range allRules(f) {
 			data := r.request(f).Data
 			if Family(data[0]) != f {
 				t.Errorf("rule %s: it is of the family %d, want %d", r.text, data[0], f)
@@ -75,6 +75,9 @@ func TestRulePrograms(t *testing.T) {
 	}
 	golden(t, "rules.txt", text.String())
 }
+
+// allRules are a table's, with those that are optional.
+func allRules(f Family) []rule { return append(f.rules(), f.cutRules()...) }
 
 // attribute is a netlink attribute on its way to be read.
 type attribute struct {
@@ -166,6 +169,7 @@ const (
 	packet kind = iota // bytes of the packet
 	name               // an interface's name, padded with NULs
 	number             // in the host's byte order
+	label              // a number of 128 bits in the host's byte order
 )
 
 func (k kind) format(b []byte) string {
@@ -174,6 +178,10 @@ func (k kind) format(b []byte) string {
 		return fmt.Sprintf("%q", strings.TrimRight(string(b), "\x00"))
 	case k == number && len(b) == 4:
 		return fmt.Sprintf("0x%08x", binary.NativeEndian.Uint32(b))
+	}
+	if k == label && binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		b = slices.Clone(b)
+		slices.Reverse(b)
 	}
 	return fmt.Sprintf("% x", b)
 }
@@ -189,6 +197,7 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 			name string
 			kind
 		}{
+			0:  {"len", packet},
 			1:  {"protocol", packet},
 			4:  {"iif", number},
 			5:  {"oif", number},
@@ -202,22 +211,35 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 		base := map[int32]string{0: "link", 1: "network", 2: "transport"}[a.number(2)]
 		return fmt.Sprintf("payload load %db @ %s header + %d => reg %d", a.number(4), base, a.number(3), load(a.number(1), packet))
 	case "ct":
-		key := map[int32]string{0: "state", 2: "status"}[a.number(2)]
-		return fmt.Sprintf("ct load %s => reg %d", key, load(a.number(1), number))
+		key := map[int32]string{0: "state", 1: "direction", 2: "status", 13: "label", 19: "src_ip", 21: "src_ip6"}[a.number(2)]
+		if from := a.number(4); from >= 0 {
+			return fmt.Sprintf("ct set %s with reg %d", key, from)
+		}
+		line := fmt.Sprintf("ct load %s => reg %d", key, load(a.number(1), map[string]kind{"state": number, "status": number, "label": label}[key]))
+		if dir := a.take(3); dir != nil {
+			line += fmt.Sprintf(", dir % x", dir)
+		}
+		return line
 	case "fib":
 		flags := map[int32]string{2: "daddr"}[a.number(3)]
 		result := map[int32]string{3: "type"}[a.number(2)]
 		return fmt.Sprintf("fib %s %s => reg %d", flags, result, load(a.number(1), number))
 	case "cmp":
-		reg, op := a.number(1), map[int32]string{0: "eq", 1: "neq"}[a.number(2)]
+		reg, op := a.number(1), map[int32]string{0: "eq", 1: "neq", 4: "gt"}[a.number(2)]
 		return fmt.Sprintf("cmp %s reg %d %s", op, reg, m[reg].format(a.data(t, 3)))
 	case "bitwise":
 		from, to := a.number(1), a.number(2)
-		if n := a.number(3); n != 4 {
-			return fmt.Sprintf("bitwise of %d bytes", n)
+		n, k := a.number(3), m[from]
+		mask, xor := a.data(t, 4), a.data(t, 5)
+		if n != int32(len(mask)) || n != int32(len(xor)) {
+			return fmt.Sprintf("bitwise of %d bytes with %d and %d", n, len(mask), len(xor))
 		}
-		k := m[from]
-		return fmt.Sprintf("bitwise reg %d = ( reg %d & %s ) ^ %s", load(to, k), from, k.format(a.data(t, 4)), k.format(a.data(t, 5)))
+		return fmt.Sprintf("bitwise reg %d = ( reg %d & %s ) ^ %s", load(to, k), from, k.format(mask), k.format(xor))
+	case "byteorder":
+		op := map[int32]string{0: "ntoh", 1: "hton"}[a.number(3)]
+		return fmt.Sprintf("byteorder reg %d = %s(reg %d, %d, %d)", load(a.number(2), packet), op, a.number(1), a.number(5), a.number(4))
+	case "reject":
+		return fmt.Sprintf("reject type %d code %x", a.number(1), a.take(2))
 	case "lookup":
 		line := fmt.Sprintf("lookup reg %d set %s (id %d)", a.number(2), a.name(1), a.number(4))
 		if to := a.number(3); to >= 0 {
@@ -236,6 +258,9 @@ func (m machine) decode(t testing.TB, expr string, a *attributes) string {
 	case "immediate":
 		to := a.number(1)
 		data := decodeAttributes(t, a.take(unix.NLA_F_NESTED|2)) // NFTA_IMMEDIATE_DATA
+		if value := data.take(1); value != nil {                 // NFTA_DATA_VALUE
+			return fmt.Sprintf("immediate reg %d %s", to, label.format(value))
+		}
 		v := decodeAttributes(t, data.take(unix.NLA_F_NESTED|2)) // NFTA_DATA_VERDICT
 		line := fmt.Sprintf("immediate reg %d ", to)
 		switch code := int32(binary.BigEndian.Uint32(v.take(1))); code { // NFTA_VERDICT_CODE

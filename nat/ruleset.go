@@ -64,6 +64,11 @@ func (f Family) isolated() set {
 	return set{family: f, name: "isolated", id: f.id(8), key: fields{f.layer().address}}
 }
 
+// living are the addresses of the containers that there are.
+func (f Family) living() set {
+	return set{family: f, name: "living", id: f.id(9), key: fields{f.layer().address}}
+}
+
 // id is a set's number, which no other set of any table has: before Linux 5.19
 // a number alone was enough to name a set of another table.
 func (f Family) id(n uint32) uint32 {
@@ -75,7 +80,7 @@ func (f Family) sets() []set {
 	if f == Bridge {
 		return guardSets()
 	}
-	return []set{f.bridges(), f.inside(), f.networks(), f.leases(), f.published(), f.publishedAt(), f.sysctls(), f.isolated()}
+	return []set{f.bridges(), f.inside(), f.networks(), f.leases(), f.published(), f.publishedAt(), f.sysctls(), f.isolated(), f.living()}
 }
 
 func (f Family) chains() []chain {
@@ -304,9 +309,10 @@ type Feature struct {
 	Name     string
 	Options  string       // what brings it into the kernel
 	Requests []nl.Request // a transaction that needs it, for a namespace without the table
+	Optional bool         // the ruleset is made without it
 }
 
-// Features are the parts that the family's table needs, each with what it
+// Features are the parts that the family's table is made of, each with what it
 // stands on.
 func (f Family) Features() []Feature {
 	base := []nl.Request{f.newTable()}
@@ -314,14 +320,14 @@ func (f Family) Features() []Feature {
 		base = append(base, s.request())
 	}
 	if f == Bridge {
-		return []Feature{{"guard", f.option(), f.Ruleset()}}
+		return []Feature{{Name: "guard", Options: f.option(), Requests: f.Ruleset()}}
 	}
-	all := []Feature{{"nf_tables", "CONFIG_NF_TABLES " + f.option(), base}}
+	all := []Feature{{Name: "nf_tables", Options: "CONFIG_NF_TABLES " + f.option(), Requests: base}}
 	nats := slices.Clone(base)
 	for _, c := range f.chains() {
 		nats = append(nats, c.request(f))
 	}
-	all = append(all, Feature{"nat", "CONFIG_NFT_NAT CONFIG_NF_NAT CONFIG_NF_CONNTRACK", nats})
+	all = append(all, Feature{Name: "nat", Options: "CONFIG_NFT_NAT CONFIG_NF_NAT CONFIG_NF_CONNTRACK", Requests: nats})
 	for _, part := range []struct{ name, options, needs string }{
 		{"ct", "CONFIG_NFT_CT", ctOptions},
 		{"fib", "CONFIG_NFT_FIB CONFIG_NFT_FIB_" + f.layer().options, f.layer().fibOptions()},
@@ -334,7 +340,7 @@ func (f Family) Features() []Feature {
 				reqs = append(reqs, r.request(f))
 			}
 		}
-		all = append(all, Feature{part.name, part.options, reqs})
+		all = append(all, Feature{Name: part.name, Options: part.options, Requests: reqs})
 	}
-	return all
+	return append(all, Feature{Name: "reject", Options: f.layer().cutOptions(), Requests: slices.Concat(base, f.Optional()), Optional: true})
 }

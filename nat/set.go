@@ -39,7 +39,7 @@ var (
 	inetService = datatype{"inet_service", 13, 2, networkOrder}
 	mark        = datatype{"mark", 19, 4, hostOrder}
 	ifaceIndex  = datatype{"iface_index", 20, 4, hostOrder}
-	integer16   = datatype{"integer", 4, 16, mixedOrder}
+	integer16   = datatype{"integer", 4, 16, networkOrder}
 	ifname      = datatype{"ifname", 41, unix.IFNAMSIZ, hostOrder}
 )
 

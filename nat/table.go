@@ -68,6 +68,7 @@ type chain struct {
 // Priorities, the same numbers that nft(8) has names for.
 const (
 	raw    = -300 // before connection tracking
+	mangle = -150 // behind connection tracking, before any destination is rewritten
 	dstnat = -100
 	filter = 0
 	srcnat = 100
@@ -134,6 +135,10 @@ func (r rule) request(f Family) nl.Request {
 			ae.String(unix.NFTA_RULE_CHAIN, r.chain)
 			nested(ae, unix.NFTA_RULE_EXPRESSIONS, func(ae *netlink.AttributeEncoder) {
 				for _, e := range r.exprs {
+					if e, ok := e.(replySource); ok {
+						ae.Bytes(unix.NLA_F_NESTED|unix.NFTA_LIST_ELEM, e.marshal())
+						continue
+					}
 					b, err := expr.Marshal(byte(f), e)
 					if err != nil {
 						panic("nat: " + r.text + ": " + err.Error())

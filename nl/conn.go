@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -17,9 +18,11 @@ import (
 // is nothing that Go's poller could wait for. It is not for use by several
 // goroutines at once.
 type Conn struct {
-	fd  int
-	seq uint32
-	buf []byte
+	fd     int
+	family int
+	tracer Tracer
+	seq    uint32
+	buf    []byte
 }
 
 // bufferSize holds any answer. The kernel makes the parts of a dump as large
@@ -27,27 +30,28 @@ type Conn struct {
 const bufferSize = 64 << 10
 
 // Dial opens a netlink socket of a family (unix.NETLINK_ROUTE,
-// unix.NETLINK_NETFILTER) in the caller's network namespace.
+// unix.NETLINK_NETFILTER) in the caller's network namespace. The tracer hears
+// what is said over it; nil is none.
 //
 // It fails with EPROTONOSUPPORT where the kernel lacks the family.
-func Dial(family int) (*Conn, error) {
+func Dial(family int, t Tracer) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
 	if err != nil {
 		return nil, &Error{What: "netlink socket: " + familyName(family), Err: err}
 	}
-	return New(fd), nil
+	return New(fd, family, t), nil
 }
 
-// New takes over a netlink socket. A socket stays in the network namespace
+// New takes over a netlink socket of a family. A socket stays in the network namespace
 // that it was made in, so one that a process of another namespace made and
 // passed on speaks with the kernel about that namespace.
-func New(fd int) *Conn {
+func New(fd, family int, t Tracer) *Conn {
 	// Words beside the errno, and no copy of the request in the answer.
 	// Kernels before 4.12 and 4.3 lack them, and do the work as well without,
 	// so a refusal is of no interest.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	return &Conn{fd: fd}
+	return &Conn{fd: fd, family: family, tracer: t}
 }
 
 // Close closes the socket. On a netfilter socket whose namespace has lately
@@ -64,6 +68,13 @@ func (c *Conn) Close() error {
 
 // FD is the socket's descriptor, for a process that is to inherit it.
 func (c *Conn) FD() int { return c.fd }
+
+// Family is the netlink family that the socket is of.
+func (c *Conn) Family() int { return c.family }
+
+// Tracer is who hears what is said, nil for nobody: for whoever opens a further
+// socket for the same purpose.
+func (c *Conn) Tracer() Tracer { return c.tracer }
 
 // Do sends the requests in one system call and takes the answers of those
 // that ask for one (NLM_F_ACK). The error is an *Error that names the first
@@ -87,7 +98,7 @@ func (c *Conn) Do(reqs ...Request) error {
 			if m.Header.Type != netlink.Error || i < 0 || i >= len(reqs) {
 				continue
 			}
-			if err := reqs[i].answer(m); err != nil {
+			if err := reqs[i].Answer(m); err != nil {
 				c.drain()
 				return err
 			}
@@ -144,7 +155,7 @@ func (c *Conn) query(r Request) (all []netlink.Message, torn bool, err error) {
 			switch {
 			case m.Header.Type == netlink.Error, m.Header.Type == netlink.Done:
 				// Both begin with an errno, 0 for the end of what went well.
-				return all, torn, r.answer(m)
+				return all, torn, r.Answer(m)
 			case m.Header.Flags&netlink.Multi == 0:
 				return append(all, m), torn, nil
 			}
@@ -207,6 +218,10 @@ func (c *Conn) send(reqs []Request) (first uint32, err error) {
 	if answers := len(reqs) << 10; answers > unasked {
 		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, answers)
 	}
+	if c.tracer != nil {
+		// A copy, so that without a tracer the caller's stays on its stack.
+		c.tracer.Send(c, slices.Clone(reqs), b)
+	}
 	for {
 		err := unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 		if err == nil {
@@ -234,7 +249,10 @@ func (c *Conn) receive(flags int) ([]netlink.Message, error) {
 		case n > len(c.buf):
 			return nil, fmt.Errorf("an answer of %d bytes, and room for %d", n, len(c.buf))
 		}
-		return parse(c.buf[:n])
+		if c.tracer != nil {
+			c.tracer.Receive(c, c.buf[:n])
+		}
+		return Parse(c.buf[:n])
 	}
 }
 
@@ -247,9 +265,9 @@ func (c *Conn) drain() {
 	}
 }
 
-// parse cuts a datagram into messages, and copies them out of the buffer. One
+// Parse cuts a datagram into messages, and copies them out of the buffer. One
 // that says to be longer than what is left is an error.
-func parse(b []byte) ([]netlink.Message, error) {
+func Parse(b []byte) ([]netlink.Message, error) {
 	var msgs []netlink.Message
 	for len(b) >= nlmsgHdrLen {
 		h := netlink.Header{

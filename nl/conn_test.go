@@ -43,7 +43,7 @@ func works(t *testing.T, c *nl.Conn) {
 }
 
 func TestDialUnknownFamily(t *testing.T) {
-	_, err := nl.Dial(99)
+	_, err := nl.Dial(99, nil)
 	e := asError(t, err)
 	if !errors.Is(err, unix.EPROTONOSUPPORT) {
 		t.Errorf("got %v, want EPROTONOSUPPORT", err)
@@ -63,7 +63,7 @@ func TestNew(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c := nl.New(fd)
+	c := nl.New(fd, unix.NETLINK_ROUTE, nil)
 	defer c.Close()
 	if c.FD() != fd {
 		t.Errorf("the descriptor is %d, and was %d", c.FD(), fd)
@@ -234,7 +234,7 @@ func TestDoUnprivileged(t *testing.T) {
 		if err := dropNetAdmin(); err != nil {
 			return err
 		}
-		c, derr := nl.Dial(unix.NETLINK_ROUTE)
+		c, derr := nl.Dial(unix.NETLINK_ROUTE, nil)
 		if derr != nil {
 			return derr
 		}

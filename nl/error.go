@@ -44,7 +44,8 @@ func (e *Error) Error() string {
 // Unwrap gives the errno to errors.Is.
 func (e *Error) Unwrap() error { return e.Err }
 
-// answer reads the errno at the head of an answer: an NLMSG_ERROR message,
+// Answer is the error that an answer to the request stands for, an *Error or
+// nil. It reads the errno at the head of an answer: an NLMSG_ERROR message,
 // which is also the acknowledgement, or NLMSG_DONE at the end of a dump.
 //
 //	struct nlmsgerr {
@@ -54,7 +55,7 @@ func (e *Error) Unwrap() error { return e.Err }
 //
 // With NLM_F_ACK_TLVS attributes follow. (NETLINK_CAP_ACK keeps the rest of
 // the request away; where a kernel before 4.3 sends it, there are none.)
-func (r Request) answer(m netlink.Message) error {
+func (r Request) Answer(m netlink.Message) error {
 	if len(m.Data) < 4 {
 		return &Error{What: r.What, Cmd: r.Cmd, Err: fmt.Errorf("an answer of %d bytes", len(m.Data))}
 	}

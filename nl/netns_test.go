@@ -66,7 +66,7 @@ func dial(t testing.TB, ns int) *nl.Conn {
 	t.Helper()
 	var c *nl.Conn
 	if err := within(ns, func() (err error) {
-		c, err = nl.Dial(unix.NETLINK_ROUTE)
+		c, err = nl.Dial(unix.NETLINK_ROUTE, nil)
 		return err
 	}); err != nil {
 		t.Fatal(err)

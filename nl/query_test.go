@@ -47,7 +47,7 @@ func play(t *testing.T, answer func(n int, seq uint32) [][]byte) (c *nl.Conn, st
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = nl.New(fds[0])
+	c = nl.New(fds[0], unix.NETLINK_ROUTE, nil)
 	asked := make(chan []uint32, 1)
 	go func() {
 		defer unix.Close(fds[1])

@@ -86,7 +86,7 @@ func marshal(reqs []Request, seq uint32) []byte {
 // Unmarshal is requests again out of what Marshal made of them. What they were
 // about is not in there: what stands for all of them.
 func Unmarshal(b []byte, what string) ([]Request, error) {
-	msgs, err := parse(b)
+	msgs, err := Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -182,7 +182,7 @@ var deeds = []deed{
 		name:  "veth",
 		setup: aBridge,
 		req: func(t *testing.T, w world) nl.Request {
-			return rtnl.Veth("veth1", "br0", w.index(t, "br0"), 0, rtnl.VethPeer{Name: "eth0", PID: w.pid})
+			return rtnl.Veth("veth1", nil, "br0", w.index(t, "br0"), 0, rtnl.VethPeer{Name: "eth0", PID: w.pid})
 		},
 		differ: []difference{
 			{"linkinfo/kind", `"veth"`, `"veth\x00"`, nul},
@@ -192,7 +192,7 @@ var deeds = []deed{
 		name:  "veth with everything",
 		setup: aBridge,
 		req: func(t *testing.T, w world) nl.Request {
-			return rtnl.Veth("veth1", "br0", w.index(t, "br0"), 1400,
+			return rtnl.Veth("veth1", nil, "br0", w.index(t, "br0"), 1400,
 				rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid})
 		},
 		differ: []difference{

@@ -270,7 +270,7 @@ func TestGolden(t *testing.T) {
 		},
 		{
 			"ip link add name veth1 master br0 up type veth peer name eth0 netns 4711",
-			rtnl.Veth("veth1", "br0", 3, 0, rtnl.VethPeer{Name: "eth0", PID: 4711}),
+			rtnl.Veth("veth1", nil, "br0", 3, 0, rtnl.VethPeer{Name: "eth0", PID: 4711}),
 			raw(
 				u32(112), u16(16), u16(0x605), u32(1), u32(0), // RTM_NEWLINK; REQUEST, ACK, CREATE, EXCL
 				"00 00", u16(0), u32(0), u32(0x1), u32(0x1), //   IFF_UP of IFF_UP
@@ -288,7 +288,7 @@ func TestGolden(t *testing.T) {
 		{
 			"ip link add name veth1 mtu 1400 master br0 up" +
 				" type veth peer name eth0 address 02:00:5e:00:00:02 mtu 1400 netns 4711",
-			rtnl.Veth("veth1", "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711}),
+			rtnl.Veth("veth1", nil, "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711}),
 			raw(
 				u32(140), u16(16), u16(0x605), u32(1), u32(0), // RTM_NEWLINK; REQUEST, ACK, CREATE, EXCL
 				"00 00", u16(0), u32(0), u32(0x1), u32(0x1), //   IFF_UP of IFF_UP
@@ -504,12 +504,12 @@ func TestGolden(t *testing.T) {
 // A message is a value: to build the same twice gives the same, and nothing of
 // the first is shared with the second.
 func TestBuildersShareNothing(t *testing.T) {
-	a := rtnl.Veth("veth1", "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
-	b := rtnl.Veth("veth1", "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
+	a := rtnl.Veth("veth1", nil, "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
+	b := rtnl.Veth("veth1", nil, "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
 	for i := range a.Data {
 		a.Data[i] = 0xff
 	}
-	c := rtnl.Veth("veth1", "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
+	c := rtnl.Veth("veth1", nil, "br0", 3, 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: 4711})
 	if diff := cmp.Diff(b, c); diff != "" {
 		t.Errorf("(-second +third):\n%s", diff)
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 // Dial opens a NETLINK_ROUTE socket in the caller's network namespace.
-func Dial() (*nl.Conn, error) { return nl.Dial(unix.NETLINK_ROUTE) }
+// The tracer hears what is said; nil is none.
+func Dial(t nl.Tracer) (*nl.Conn, error) { return nl.Dial(unix.NETLINK_ROUTE, t) }
 
 // change is the flags of a request that alters something and wants to know
 // how that went.

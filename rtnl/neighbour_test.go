@@ -29,7 +29,7 @@ func newSubnet(t *testing.T) (w world, br0 uint32) {
 	w = newWorld(t, "ip link add name br0 address 02:00:5e:00:00:01 up type bridge;"+
 		" ip addr add 172.16.0.100/24 dev br0; ip addr add fd00::64/64 dev br0 nodad; ip addr add fe80::1/64 dev br0 nodad; ")
 	br0 = w.index(t, "br0")
-	w.do(t, rtnl.Veth("veth1", "br0", br0, 0, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}))
+	w.do(t, rtnl.Veth("veth1", nil, "br0", br0, 0, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}))
 	w.peer.sh(t, "ip addr add 172.16.0.30/24 dev eth0; ip addr add fd00::1e/64 dev eth0 nodad; ip link set dev eth0 up")
 	w.await(t, "veth1", func(l rtnl.Link) bool { return l.PortState == forwarding })
 	w.await(t, "br0", rtnl.Link.IsRunning)

@@ -95,7 +95,7 @@ func (ns netns) dial(t testing.TB) *nl.Conn {
 	t.Helper()
 	var c *nl.Conn
 	if err := ns.within(func() (err error) {
-		c, err = rtnl.Dial()
+		c, err = rtnl.Dial(nil)
 		return err
 	}); err != nil {
 		t.Fatal(err)

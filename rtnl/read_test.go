@@ -80,7 +80,7 @@ func upAlone(l rtnl.Link) rtnl.Link {
 func TestRead(t *testing.T) {
 	w := newWorld(t, aBridge)
 	w.do(t,
-		rtnl.Veth("veth1", "br0", w.index(t, "br0"), 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}),
+		rtnl.Veth("veth1", nil, "br0", w.index(t, "br0"), 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}),
 		rtnl.SetPort(rtnl.Port{Name: "veth1", Alias: nasty, Hairpin: true}),
 	)
 	w.peer.do(t, rtnl.Up(w.peer.index(t, "eth0"), "eth0"))
@@ -223,12 +223,12 @@ func TestAddressAdvice(t *testing.T) {
 func (ns netns) await(t *testing.T, name string, done func(rtnl.Link) bool) {
 	t.Helper()
 	if err := ns.within(func() error {
-		w, err := rtnl.Watch()
+		w, err := rtnl.Watch(nil)
 		if err != nil {
 			return err
 		}
 		defer w.Close()
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ func (ns netns) watch(t *testing.T) *rtnl.Watcher {
 	t.Helper()
 	var w *rtnl.Watcher
 	if err := ns.within(func() (err error) {
-		w, err = rtnl.Watch()
+		w, err = rtnl.Watch(nil)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -293,7 +293,7 @@ func TestWatch(t *testing.T) {
 // Both ends of a pair have the MTU, and the container's the hardware address.
 func TestVethBothEnds(t *testing.T) {
 	w := newWorld(t, aBridge)
-	w.do(t, rtnl.Veth("veth1", "br0", w.index(t, "br0"), 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}))
+	w.do(t, rtnl.Veth("veth1", nil, "br0", w.index(t, "br0"), 1400, rtnl.VethPeer{Name: "eth0", MAC: mac2, PID: w.pid}))
 	for _, l := range []rtnl.Link{w.link(t, "veth1"), w.peer.link(t, "eth0"), w.link(t, "br0")} {
 		if l.MTU != 1400 { // the bridge has the least of its ports'
 			t.Errorf("the MTU of %s is %d, want 1400", l.Name, l.MTU)

@@ -23,9 +23,14 @@ type VethPeer struct {
 	PID  int              // a process whose network namespace it is made in
 }
 
-// Veth makes a pair of veths: one here, up and a port of the bridge, the
+// Veth makes a pair of veths: one here, up and a port of the bridge (of none, if
+// that has no name), the
 // other in the peer's namespace, down. Neither is seen anywhere else on the
 // way: an article's "ip link set veth1 netns PID" has nothing to do.
+//
+// mac is the address of the end that stays here; the kernel chooses when nil. A
+// bridge that nobody has given an address takes the lowest of its ports'
+// (br_stp_recalculate_bridge_id, net/bridge/br_stp_if.c).
 //
 // The peer can't be made up, because veth_open (drivers/net/veth.c) answers
 // ENOTCONN while the two are not linked yet.
@@ -33,7 +38,7 @@ type VethPeer struct {
 // It fails with EEXIST when a name is taken, EINVAL when the bridge is gone,
 // ESRCH when the process is, EXFULL (1,023 ports) when the bridge is full and
 // EOPNOTSUPP when the kernel has no veth.
-func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Request {
+func Veth(name string, mac net.HardwareAddr, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Request {
 	return nl.Request{
 		Type:  unix.RTM_NEWLINK,
 		Flags: create,
@@ -41,6 +46,9 @@ func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Requ
 			ae.String(unix.IFLA_IFNAME, name)
 			if mtu != 0 {
 				ae.Uint32(unix.IFLA_MTU, mtu)
+			}
+			if mac != nil {
+				ae.Bytes(unix.IFLA_ADDRESS, mac)
 			}
 			ae.Uint32(unix.IFLA_MASTER, master)
 			nested(ae, unix.IFLA_LINKINFO, func(ae *netlink.AttributeEncoder) {
@@ -51,7 +59,7 @@ func Veth(name, bridge string, master uint32, mtu uint32, peer VethPeer) nl.Requ
 			})
 		}),
 		What: fmt.Sprintf("bridge %s: add port %s", bridge, name),
-		Cmd:  fmt.Sprintf("ip link add name %s%s master %s up type veth peer %s", name, mtuWords(mtu), bridge, peer.words(mtu)),
+		Cmd:  fmt.Sprintf("ip link add name %s%s%s %s up type veth peer %s", name, macWords(mac), mtuWords(mtu), masterWords(bridge), peer.words(mtu)),
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no veth support: CONFIG_VETH, module veth"},
 			{Errno: unix.EXFULL, Text: "a bridge holds 1,023 ports: choose another with -bridge"},
@@ -76,10 +84,21 @@ func (p VethPeer) marshal(mtu uint32) []byte {
 // words is the peer in ip(8)'s words.
 func (p VethPeer) words(mtu uint32) string {
 	s := "name " + p.Name
-	if p.MAC != nil {
-		s += " address " + p.MAC.String()
+	return s + macWords(p.MAC) + mtuWords(mtu) + fmt.Sprint(" netns ", p.PID)
+}
+
+func masterWords(bridge string) string {
+	if bridge == "" {
+		return "nomaster"
 	}
-	return s + mtuWords(mtu) + fmt.Sprint(" netns ", p.PID)
+	return "master " + bridge
+}
+
+func macWords(mac net.HardwareAddr) string {
+	if mac == nil {
+		return ""
+	}
+	return " address " + mac.String()
 }
 
 func mtuWords(mtu uint32) string {

@@ -16,8 +16,8 @@ import (
 type Watcher struct{ c *nl.Conn }
 
 // Watch opens a socket that is in the group RTNLGRP_LINK.
-func Watch() (*Watcher, error) {
-	c, err := Dial()
+func Watch(t nl.Tracer) (*Watcher, error) {
+	c, err := Dial(t)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func Watch() (*Watcher, error) {
 // but no longer than patience. Who has not answered then is not IsValid.
 func AwaitNeighbour(c *nl.Conn, index uint32, dev string, a netip.Addr, patience time.Duration) (Neighbour, error) {
 	const what = "neighbours: watch"
-	w, err := Dial()
+	w, err := Dial(c.Tracer())
 	if err != nil {
 		return Neighbour{}, err
 	}

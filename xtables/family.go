@@ -28,6 +28,9 @@ var (
 	IPv6 = Family{"ip6tables-legacy", "ip6_tables_names", unix.AF_INET6, unix.IPPROTO_IPV6, 68, 16}
 )
 
+// Tool is the command that shows the family's rules: "iptables-legacy".
+func (f Family) Tool() string { return f.tool }
+
 const tableName = "filter"
 
 // comment is what our entries carry; the bridge's name is behind it.
