@@ -1,7 +1,9 @@
 # make            one static, stripped, reproducible binary: ./main
+# make install    the binary, its man page and completions, below PREFIX and DESTDIR; make uninstall
 # make run        build it and run a shell in a container
 # make test       all tests, as root; installs the tools that they look with
 # make bench      a whole run against a C program that does the same (BENCH='-n 30')
+# make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
 
@@ -13,10 +15,29 @@ FUZZTIME ?= 60s
 
 # What the tests look at the kernel with. The product needs none of it.
 TOOLS    := ip:iproute2 nft:nftables sysctl:procps top:procps strace:strace busybox:busybox-static perl:perl \
-            bash:bash tmux:tmux vim:vim less:less setpriv:util-linux unshare:util-linux
+            iptables-nft:iptables iptables-legacy:iptables conntrack:conntrack bash:bash zsh:zsh mandoc:mandoc \
+            tshark:tshark tmux:tmux vim:vim less:less setpriv:util-linux unshare:util-linux nsenter:util-linux \
+            flock:util-linux mount:mount script:bsdutils capsh:libcap2-bin
 
 main: $(SOURCES) go.mod go.sum Makefile
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $@ .
+
+PREFIX   ?= /usr/local
+ROOT     := $(DESTDIR)$(PREFIX)
+MAN8     := $(ROOT)/share/man/man8/main.8
+FOR_BASH := $(ROOT)/share/bash-completion/completions/main
+FOR_ZSH  := $(ROOT)/share/zsh/site-functions/_main
+
+.PHONY: install
+install: main
+	install -D -m 755 main $(ROOT)/bin/main
+	install -D -m 644 main.8 $(MAN8)
+	install -D -m 644 completions/main.bash $(FOR_BASH)
+	install -D -m 644 completions/_main $(FOR_ZSH)
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(ROOT)/bin/main $(MAN8) $(FOR_BASH) $(FOR_ZSH)
 
 .PHONY: run
 run: main
@@ -38,6 +59,10 @@ tools:
 .PHONY: bench
 bench: main
 	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main $(BENCH)
+
+.PHONY: docs
+docs: main
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration -count=1 -run '^TestTour$$' -update
 
 .PHONY: lint
 lint:

@@ -28,7 +28,7 @@ func (n *network) choose(u *undo) error {
 	}
 	swept := false
 	for {
-		leases, err := n.leased()
+		gen, leases, err := n.leased()
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (n *network) choose(u *undo) error {
 			}
 			// What dead runs have left may be in the way.
 			swept = true
-			if s, serr := survey(); serr == nil && s.sweep() == nil {
+			if s, serr := survey(n.x); serr == nil && s.sweep() == nil {
 				clear(taken)
 				if err := n.takenByHost(taken); err != nil {
 					return err
@@ -50,8 +50,8 @@ func (n *network) choose(u *undo) error {
 			}
 			return err
 		}
-		switch err := n.leaseEarly(); {
-		case errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOENT):
+		switch err := n.leaseEarly(gen); {
+		case errors.Is(err, unix.ERESTART), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOENT):
 			continue // somebody was faster, or "main down" came between
 		case err != nil:
 			return err
@@ -82,21 +82,21 @@ func (n *network) takenByHost(taken map[netip.Addr]bool) error {
 	return nil
 }
 
-// leased lists the leases, with the tables of the gateways' families made.
-func (n *network) leased() ([]nat.Lease, error) {
-	c, err := nat.Dial()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
+// leased lists the leases, at a generation of the ruleset that they are of or
+// from before, with the tables of the gateways' families made.
+func (n *network) leased() (gen uint32, all []nat.Lease, err error) {
 	var families []nat.Family
 	for _, g := range n.gateways() {
 		families = append(families, nat.FamilyOf(g.Addr()))
 	}
-	if err := n.makeTables(c, families); err != nil {
-		return nil, err
+	if err := n.makeTables(families); err != nil {
+		return 0, nil, err
 	}
-	return nat.Leases(c)
+	if gen, err = nat.Generation(n.nat); err != nil {
+		return 0, nil, err
+	}
+	all, err = nat.Leases(n.nat)
+	return gen, all, err
 }
 
 // pick picks an address of each network: the lowest that is not taken.
@@ -122,25 +122,16 @@ func free(network netip.Prefix, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// leaseEarly leases the addresses to this process.
-func (n *network) leaseEarly() error {
-	c, err := nat.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return nat.Commit(c, nat.Hold(addrs(n.addresses), os.Getpid()))
+// leaseEarly leases the addresses to this process, if the ruleset is still of
+// the generation at which they were free. If it isn't, the kernel says so at
+// once; a transaction that it refuses for its content takes it an RCU grace
+// period, with all others waiting (__nf_tables_abort, net/netfilter).
+func (n *network) leaseEarly(gen uint32) error {
+	return n.nat.Do(nat.BatchAt(gen, nat.Hold(addrs(n.addresses), os.Getpid()))...)
 }
 
 // releaseEarly takes that back, unless the lease has become a container's.
-func (n *network) releaseEarly() {
-	c, err := nat.Dial()
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	_ = nat.Commit(c, nat.Unhold(addrs(n.addresses), os.Getpid()))
-}
+func (n *network) releaseEarly() { _ = nat.Commit(n.nat, nat.Unhold(addrs(n.addresses), os.Getpid())) }
 
 // answered is which of the addresses has somebody on the wire; nil if none has.
 func (n *network) answered() (*addressInUse, error) {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -32,23 +31,19 @@ type finding struct {
 
 // check tries what a run does, in a network namespace that is thrown away, and
 // prints what works. It returns whether a plain run would.
-func check(args []string, w io.Writer) (status int, err error) {
-	fs := flag.NewFlagSet("main check", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	asJSON := fs.Bool("json", false, "")
-	if err := fs.Parse(args); err != nil {
+func check(args []string, w, stderr io.Writer) (status int, err error) {
+	o, x, err := parseVerb(args, stderr)
+	if err != nil {
 		return 0, err
 	}
-	if fs.NArg() > 0 {
-		return 0, fmt.Errorf("check takes no arguments, and here is %q", fs.Arg(0))
-	}
-	all := probe()
+	defer x.close()
+	all := probe(x)
 	for _, f := range all {
 		if f.Needed && !f.OK {
 			status = 1
 		}
 	}
-	if *asJSON {
+	if o.json {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return status, e.Encode(all)
@@ -67,7 +62,7 @@ func check(args []string, w io.Writer) (status int, err error) {
 
 const everything = "no container at all"
 
-func probe() []finding {
+func probe(x *narrator) []finding {
 	var all []finding
 	add := func(f finding, err error) {
 		if f.OK = err == nil; !f.OK {
@@ -86,25 +81,25 @@ func probe() []finding {
 		{unix.CLONE_NEWNET, "net namespace", "CONFIG_NET_NS"},
 		{unix.CLONE_NEWCGROUP, "cgroup namespace", "CONFIG_CGROUPS"},
 	} {
-		b, err := newBurrow(n.flag, unix.NETLINK_ROUTE)
+		b, err := newBurrow(x, n.flag, unix.NETLINK_ROUTE)
 		if err == nil {
 			b.kill()
 		}
 		add(finding{Name: n.name, Needed: true, Config: n.config, Lost: everything}, err)
 	}
 
-	links, err := newBurrow(unix.CLONE_NEWNET, unix.NETLINK_ROUTE)
+	links, err := newBurrow(x, unix.CLONE_NEWNET, unix.NETLINK_ROUTE)
 	if err == nil {
 		defer links.kill()
 		err = links.conn.Do(rtnl.Bridge("br0", net.HardwareAddr{0x02, 0x42, 172, 16, 0, 100}))
 	}
 	add(finding{Name: "bridge", Needed: true, Config: "CONFIG_BRIDGE", Lost: everything}, err)
 	if links != nil {
-		err = links.conn.Do(rtnl.Veth("veth0", "", 0, 0, rtnl.VethPeer{Name: insideName, PID: links.pid}))
+		err = links.conn.Do(rtnl.Veth("veth0", nil, "", 0, 0, rtnl.VethPeer{Name: insideName, PID: links.pid}))
 	}
 	add(finding{Name: "veth", Needed: true, Config: "CONFIG_VETH", Lost: everything}, err)
 
-	rules, err := newBurrow(unix.CLONE_NEWNET, unix.NETLINK_NETFILTER)
+	rules, err := newBurrow(x, unix.CLONE_NEWNET, unix.NETLINK_NETFILTER)
 	if err == nil {
 		defer rules.kill()
 	}
@@ -116,12 +111,17 @@ func probe() []finding {
 				}
 			}
 			found := finding{Name: f.Name, Config: f.Options}
-			switch family {
-			case nat.IPv4:
+			if family == nat.IPv6 {
+				found.Name += " for IPv6"
+			}
+			switch {
+			case f.Optional:
+				found.Lost = "a client that goes on writing to a dead container's connection is not told"
+			case family == nat.IPv4:
 				found.Needed, found.Lost = true, "no leases, no way out by the host's address, no published ports (-nat=false does without)"
-			case nat.IPv6:
-				found.Name, found.Lost = f.Name+" for IPv6", "no IPv6 addresses"
-			case nat.Bridge:
+			case family == nat.IPv6:
+				found.Lost = "no IPv6 addresses"
+			case family == nat.Bridge:
 				found.Lost = "-isolate is refused, and containers can pretend to have other addresses than theirs"
 			}
 			add(found, err)
@@ -130,7 +130,7 @@ func probe() []finding {
 
 	forward, err := readSysctl(ipForward)
 	if err == nil {
-		err = writeSysctl(ipForward, forward)
+		err = x.set(ipForward, forward)
 	}
 	add(finding{Name: "forwarding", Needed: true, Config: "CONFIG_SYSCTL, /proc/sys writable", Lost: "no way out of the bridge"}, err)
 	add(finding{Name: "seccomp", Needed: true, Config: "CONFIG_SECCOMP_FILTER", Lost: "runs only with -privileged"}, seccompFilters())
@@ -155,7 +155,7 @@ type burrow struct {
 	conn *nl.Conn
 }
 
-func newBurrow(flags uint64, protocol int) (*burrow, error) {
+func newBurrow(x *narrator, flags uint64, protocol int) (*burrow, error) {
 	l, err := newLine()
 	if err != nil {
 		return nil, err
@@ -166,10 +166,10 @@ func newBurrow(flags uint64, protocol int) (*burrow, error) {
 	p.setUp = append(p.setUp, p.sendSocket(protocol)...)
 	p.setUp = append(p.setUp, p.waitForGo())
 	b := &burrow{}
-	if b.box, err = start(p, flags, new(cgroup.Group), l); err != nil {
+	if b.box, err = start(x, p, flags, new(cgroup.Group), l); err != nil {
 		return nil, err
 	}
-	if b.conn, err = b.socket(); err != nil {
+	if b.conn, err = b.socket(protocol); err != nil {
 		b.box.kill()
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
+	"container/nl"
 	"container/seccomp"
 )
 
@@ -26,6 +27,13 @@ func call(text string, trap uintptr, args ...uintptr) step {
 // passing makes a step content with errors.
 func (s step) passing(errnos ...unix.Errno) step {
 	copy(s.pass[:], errnos)
+	return s
+}
+
+// sending says which requests the bytes of a step are, that go over a netlink
+// socket of a family.
+func (s step) sending(family int, reqs []nl.Request) step {
+	s.family, s.sends = family, reqs
 	return s
 }
 
@@ -93,15 +101,18 @@ func (p *program) lowestFD(opened int) uintptr {
 	return fd
 }
 
+// passing is a message with a descriptor.
+type passing struct {
+	hdr  unix.Msghdr
+	iov  unix.Iovec
+	byte [1]byte
+	oob  []byte
+	fd   int
+}
+
 // sendFD is sendmsg(2) of one byte with a descriptor (SCM_RIGHTS, unix(7)).
 func (p *program) sendFD(text string, fd int) step {
-	type message struct {
-		hdr  unix.Msghdr
-		iov  unix.Iovec
-		byte [1]byte
-		oob  []byte
-	}
-	m := &message{oob: unix.UnixRights(fd)}
+	m := &passing{fd: fd, oob: unix.UnixRights(fd)}
 	m.iov.Base = &m.byte[0]
 	m.iov.SetLen(1)
 	m.hdr.Iov = &m.iov

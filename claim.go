@@ -25,7 +25,7 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 		if err := n.refuseNeighbours(); err != nil {
 			return nil, err
 		}
-		return guardOnly(container, dirs)
+		return guardOnly(n.x, container, dirs)
 	}
 	want := nat.Claim{
 		Bridge:    n.br.Name,
@@ -60,28 +60,23 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 }
 
 func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guardian, error) {
-	c, err := nat.Dial()
+	if err := n.tables(want); err != nil {
+		return nil, err
+	}
+	g, err := newGuardian(n.x, container, dirs, *want, n.nat)
 	if err != nil {
 		return nil, err
 	}
-	var g *guardian
-	if err = n.tables(c, want); err == nil {
-		g, err = newGuardian(container, dirs, *want, c)
-	}
-	if err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	if err := nat.Commit(c, want.Take()); err != nil {
+	if err := nat.Commit(n.nat, want.Take()); err != nil {
 		g.dismiss()
 		return nil, err
 	}
 	for _, then := range []func() error{
-		func() error { return n.forward(c) },
-		func() error { return n.openGates(c) },
+		n.forward,
+		n.openGates,
 		n.openLegacy,
 		g.keepRecord,
-		func() error { return cutFlows(c, *want) },
+		func() error { return cutFlows(n.nat, *want) },
 	} {
 		if err := then(); err != nil {
 			return nil, errors.Join(err, g.finish())
@@ -92,33 +87,33 @@ func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guar
 
 // tables makes the tables that a claim is put in, if they aren't there. A
 // kernel without nf_tables for bridges does without the guard.
-func (n *network) tables(c *nl.Conn, want *nat.Claim) error {
-	err := n.makeTables(c, want.Families())
+func (n *network) tables(want *nat.Claim) error {
+	err := n.makeTables(want.Families())
 	if want.MAC == nil || !noFamily(err) {
 		return err
 	}
-	if berr := rulesets(c, []nat.Family{nat.Bridge}); !noFamily(berr) {
+	if berr := rulesets(n.nat, []nat.Family{nat.Bridge}); !noFamily(berr) {
 		return err // it was another that the kernel has not
 	}
 	if want.Isolated {
 		return fmt.Errorf("-isolate: %w", err)
 	}
 	want.MAC = nil
-	return n.makeTables(c, want.Families())
+	return n.makeTables(want.Families())
 }
 
 // makeTables makes the tables of families, if they aren't there. Then somebody
 // may have taken them away under containers that run, and what is theirs is put
 // back.
-func (n *network) makeTables(c *nl.Conn, families []nat.Family) error {
-	there, err := nat.Tables(c)
+func (n *network) makeTables(families []nat.Family) error {
+	there, err := nat.Tables(n.nat)
 	if err != nil || len(missing(there, families)) == 0 {
 		return err
 	}
-	if err := rulesets(c, families); err != nil {
+	if err := rulesets(n.nat, families); err != nil {
 		return err
 	}
-	s, err := (&kernel{n.route, c}).survey()
+	s, err := (&kernel{n.route, n.nat, n.x}).survey()
 	if err != nil {
 		return err
 	}
@@ -130,25 +125,26 @@ func noFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
-// rulesets makes the tables of families, if they aren't there.
+// rulesets makes the tables of families, if they aren't there, with what is
+// optional if the kernel has all of that.
 func rulesets(c *nl.Conn, families []nat.Family) error {
 	there, err := nat.Tables(c)
 	if err != nil {
 		return err
 	}
-	var reqs []nl.Request
+	var need, all []nl.Request
 	for _, f := range missing(there, families) {
-		reqs = append(reqs, f.Ruleset()...)
+		need = append(need, f.Ruleset()...)
+		all = append(all, f.Ruleset()...)
+		all = append(all, f.Optional()...)
 	}
-	if len(reqs) == 0 {
+	if len(need) == 0 {
 		return nil
 	}
-	fresh, err := nat.Dial()
-	if err != nil {
-		return err
+	err = nat.Commit(c, all)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = nat.Commit(c, need) // the kernel lacks something, perhaps what is optional
 	}
-	defer fresh.Close()
-	err = nat.Commit(fresh, reqs)
 	if errors.Is(err, unix.EEXIST) {
 		// Another run was faster, with one of them at least.
 		return rulesets(c, families)
@@ -171,12 +167,7 @@ func missing(there, wanted []nat.Family) []nat.Family {
 // says so; or that nobody has, because what is in the tables was left behind by
 // a run that was killed along with its guardian: then it is deleted.
 func (n *network) clearTheWay(want nat.Claim) error {
-	c, err := nat.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	s, err := (&kernel{n.route, c}).survey()
+	s, err := (&kernel{n.route, n.nat, n.x}).survey()
 	if err != nil {
 		return err
 	}
@@ -198,9 +189,9 @@ func (n *network) clearTheWay(want nat.Claim) error {
 
 // cutFlows makes the kernel forget where UDP was led until now: a client that
 // keeps sending to a port is to meet the container that has just published it,
-// and not, when the port is withdrawn, the next one at the address. TCP needs
-// nothing of the kind: a connection ends with the container, by its own FIN or
-// RST, and what comes later is answered by a RST of the next.
+// and not, when the port is withdrawn, the next one at the address. TCP must
+// keep its way until the container's kernel has delivered all; what comes later
+// is answered by a RST, of the rules (nat.Family.Optional) or of the next.
 func cutFlows(c *nl.Conn, claim nat.Claim) error {
 	if !publishesUDP(claim) {
 		return nil

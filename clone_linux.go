@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/nl"
 )
 
 // A child made by clone shares nothing with the Go runtime: it is one thread
@@ -37,6 +39,10 @@ type step struct {
 
 	want uintptr       // the result it must have, or anyResult
 	pass [3]unix.Errno // errors that are as good as success
+
+	// For the narrator: the messages that the call sends.
+	family int
+	sends  []nl.Request
 }
 
 // anyResult takes every result that is not an error.

@@ -102,10 +102,11 @@ func (p *program) prepareIPv6(o *options) []step {
 // loopbackUp brings lo up, which has 127.0.0.1 and ::1 then.
 func (p *program) loopbackUp() []step {
 	fd := p.lowestFD(0)
-	b := nl.Marshal(nl.Silent([]nl.Request{rtnl.Up(rtnl.LoopbackIndex, "lo")}))
+	up := nl.Silent([]nl.Request{rtnl.Up(rtnl.LoopbackIndex, "lo")})
+	b := nl.Marshal(up)
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
-		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0),
+		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0).sending(unix.NETLINK_ROUTE, up),
 		// Done by now; an answer is a refusal.
 		call("link lo: refused", unix.SYS_RECVFROM, fd, p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
 		call("close the netlink socket", unix.SYS_CLOSE, fd),

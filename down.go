@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"container/cgroup"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
@@ -20,8 +20,8 @@ import (
 
 // down takes the ruleset and our bridges away and puts back the settings that
 // were changed. It refuses while containers run.
-func down() error {
-	k, err := dialKernel()
+func down(x *narrator, _ io.Writer) error {
+	k, err := dialKernel(x)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func down() error {
 	for i, br := range bridges {
 		names[i] = br.Name
 	}
-	if err := closeGates(k.nat, names); err != nil {
+	if err := closeGates(x, k.nat, names); err != nil {
 		return err
 	}
 	for _, br := range bridges {
@@ -60,7 +60,7 @@ func down() error {
 			return err
 		}
 	}
-	return cgroup.Sweep()
+	return sweepGroups(x)
 }
 
 // note sets the alias of bridges. One that is gone needs none.
@@ -105,7 +105,7 @@ func (s *inventory) dropTables() error {
 		}
 		reqs = append(reqs, f.DeleteTable())
 	}
-	before, err := putBack(old)
+	before, err := putBack(s.x, old)
 	if err == nil {
 		err = s.nat.Do(nat.BatchAt(s.gen, reqs)...)
 	}
@@ -115,6 +115,6 @@ func (s *inventory) dropTables() error {
 	if errors.Is(err, unix.ERESTART) {
 		err = errors.New("the ruleset was changed meanwhile: a container is starting, or somebody runs nft; try again")
 	}
-	_, again := putBack(before)
+	_, again := putBack(s.x, before)
 	return errors.Join(err, again)
 }

@@ -24,9 +24,9 @@ type execOptions struct {
 }
 
 func execFlags(o *execOptions) *flag.FlagSet {
-	fs := flag.NewFlagSet("main exec", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	fs := newFlags("exec")
 	o.flags(fs)
+	fs.Lookup("w").Usage = "the command's working `DIR` (default /)"
 	return fs
 }
 
@@ -58,7 +58,7 @@ func parseExecOptions(args []string) (*execOptions, error) {
 // may do it reads off its first process: the bounding set and the filter are
 // the container's.
 func execIn(o *execOptions) (status int, err error) {
-	t, err := findTenant(o.address)
+	t, err := findTenant(o.x, o.address)
 	if err != nil {
 		return 0, err
 	}
@@ -87,7 +87,7 @@ func execIn(o *execOptions) (status int, err error) {
 		l.close()
 		return 0, err
 	}
-	b, err := start(p, 0, group, l)
+	b, err := start(o.x, p, 0, group, l)
 	if err != nil {
 		return 0, err
 	}
@@ -222,8 +222,8 @@ func (x *target) hostname() (string, error) {
 }
 
 // findTenant finds the container at an address.
-func findTenant(a netip.Addr) (*tenant, error) {
-	s, err := survey()
+func findTenant(x *narrator, a netip.Addr) (*tenant, error) {
+	s, err := survey(x)
 	if err != nil {
 		return nil, err
 	}

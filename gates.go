@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 
 	"container/nat"
 	"container/nl"
+	"container/rtnl"
 	"container/xtables"
 )
 
@@ -19,9 +22,9 @@ import (
 // drops what it doesn't know: an accept of ours does not override that. What
 // is let in to a container is up to our own rules all the same. Where it can't
 // be done, the caller hears what to do.
-func (n *network) openGates(c *nl.Conn) error {
+func (n *network) openGates() error {
 	for try := 1; ; try++ {
-		gates, err := nat.Gates(c, n.br.Name)
+		gates, err := nat.Gates(n.nat, n.br.Name)
 		if err != nil {
 			return err
 		}
@@ -49,12 +52,7 @@ func (n *network) open(gates []nat.Gate) error {
 	if len(reqs) == 0 {
 		return nil
 	}
-	c, err := nat.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return nat.Commit(c, reqs)
+	return nat.Commit(n.nat, reqs)
 }
 
 // openLegacy does the same where iptables-legacy has a firewall. It is no reason
@@ -62,6 +60,12 @@ func (n *network) open(gates []nat.Gate) error {
 func (n *network) openLegacy() error {
 	for _, g := range n.networks {
 		f := legacyFamily(nat.FamilyOf(g.Addr()))
+		if n.x != nil {
+			todo, _ := f.Missing(n.br.Name)
+			for _, cmd := range todo {
+				n.x.command("%s", cmd)
+			}
+		}
 		err := f.Open(n.br.Name)
 		if err == nil {
 			continue
@@ -79,6 +83,44 @@ func legacyFamily(f nat.Family) xtables.Family {
 	return xtables.IPv4
 }
 
+// openGates is what a run does about other firewalls, for every bridge that has
+// containers with leases: one that was loaded anew has closed them.
+func (k *kernel) openGates(s *inventory, stderr io.Writer) error {
+	nets := make(map[uint32]*network)
+	for _, t := range s.live {
+		if len(t.leased) == 0 {
+			continue
+		}
+		n := nets[t.link.Master]
+		if n == nil {
+			n = &network{x: k.x, stderr: stderr, nat: k.nat, br: rtnl.Link{Name: s.bridges[t.link.Master]}}
+			nets[t.link.Master] = n
+		}
+		for _, a := range t.leased {
+			n.networks = append(n.networks, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	var errs []error
+	for _, n := range nets {
+		if n.br.Name != "" {
+			n.networks = oneOfEach(n.networks)
+			errs = append(errs, n.openGates(), n.openLegacy())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// oneOfEach is a network of each family that there is one of.
+func oneOfEach(all []netip.Prefix) []netip.Prefix {
+	var some []netip.Prefix
+	for _, p := range all {
+		if !slices.ContainsFunc(some, func(q netip.Prefix) bool { return p.Addr().Is4() == q.Addr().Is4() }) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
 // concerns tells whether packets of the container come by chains of a family.
 func (n *network) concerns(f nat.Family) bool {
 	for _, g := range n.networks {
@@ -91,11 +133,14 @@ func (n *network) concerns(f nat.Family) bool {
 
 // closeGates takes our rules out of the chains of others again. Of a table that
 // somebody owns by now they are his. bridges are ours.
-func closeGates(c *nl.Conn, bridges []string) error {
+func closeGates(x *narrator, c *nl.Conn, bridges []string) error {
 	var errs []error
 	for _, f := range []xtables.Family{xtables.IPv4, xtables.IPv6} {
 		open, err := f.Opened()
 		errs = append(errs, err)
+		for _, br := range open {
+			x.note("%s: take the rules for %s out of FORWARD", f.Tool(), br)
+		}
 		for _, br := range slices.Compact(slices.Sorted(slices.Values(append(open, bridges...)))) {
 			errs = append(errs, f.Close(br))
 		}

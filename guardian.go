@@ -22,6 +22,7 @@ import (
 // netfilter socket after a delete waits for RCU, 8 ms and more. The guardian
 // says when the delete is committed, and stays behind for the waiting.
 type guardian struct {
+	x      *narrator
 	claim  nat.Claim
 	nat    *nl.Conn
 	record []nl.Request // of the settings that were changed for all
@@ -36,27 +37,28 @@ type guardian struct {
 // c is the connection that the claims are made over. The guardian inherits it
 // and uses it at the end, so the runner's closing of it is not the last, and
 // does not wait.
-func newGuardian(container int, dirs []string, claim nat.Claim, c *nl.Conn) (*guardian, error) {
+func newGuardian(x *narrator, container int, dirs []string, claim nat.Claim, c *nl.Conn) (*guardian, error) {
 	l, err := newLine()
 	if err != nil {
 		return nil, err
 	}
-	g := &guardian{claim: claim, nat: c, line: l}
+	g := &guardian{x: x, claim: claim, nat: c, line: l}
 	if err := g.start(container, dirs); err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
 	l.handOver()
+	x.cloned(g.prog, "guardian", g.pid)
 	return g, nil
 }
 
 // guardOnly makes a guardian for a container that claims nothing. Where it has
 // no cgroup either, there is nothing to guard: nil.
-func guardOnly(container int, dirs []string) (*guardian, error) {
+func guardOnly(x *narrator, container int, dirs []string) (*guardian, error) {
 	if len(dirs) == 0 {
 		return nil, nil
 	}
-	return newGuardian(container, dirs, nat.Claim{}, nil)
+	return newGuardian(x, container, dirs, nat.Claim{}, nil)
 }
 
 func (g *guardian) start(container int, dirs []string) error {
@@ -92,19 +94,21 @@ func (g *guardian) start(container int, dirs []string) error {
 
 // takeBack releases a claim over a netfilter socket.
 func (p *program) takeBack(socket int, claim nat.Claim) []step {
-	batch := nl.Marshal(nl.Silent(nat.Batch(claim.Release())))
+	release := nl.Silent(nat.Batch(claim.Release()))
+	batch := nl.Marshal(release)
 	steps := []step{
-		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0),
+		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0).sending(unix.NETLINK_NETFILTER, release),
 		// The kernel has done it all by now. None of the messages asks for an
 		// acknowledgement, so an answer is a refusal.
-		call("nf_tables transaction refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		call("see whether the transaction was refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
 	}
 	if publishesUDP(claim) {
 		// If the runner is not there to do it, as far as it can be done without
 		// looking (cutFlows). Older kernels refuse it.
 		cut, _ := nat.Flows{Addrs: claim.Addresses, Proto: unix.IPPROTO_UDP}.Delete()
-		b := nl.Marshal(nl.Silent(cut))
-		steps = append(steps, call("cut the flows", unix.SYS_SENDTO, uintptr(socket), p.data(b), uintptr(len(b)), 0, 0, 0))
+		cut = nl.Silent(cut)
+		b := nl.Marshal(cut)
+		steps = append(steps, call("cut the flows", unix.SYS_SENDTO, uintptr(socket), p.data(b), uintptr(len(b)), 0, 0, 0).sending(unix.NETLINK_NETFILTER, cut))
 	}
 	return steps
 }
@@ -142,7 +146,9 @@ func (g *guardian) finish() error {
 	if g == nil {
 		return nil
 	}
+	g.x.call("write(%d, \"\\1\", 1)  # let the guardian take back what the container had", g.line.ours)
 	err := g.ask()
+	g.x.carriedOut(g.prog, err == nil)
 	switch {
 	case g.nat == nil:
 	case err == nil:
@@ -159,12 +165,7 @@ func (g *guardian) finish() error {
 
 // release does a guardian's work, when that has failed with an error.
 func (g *guardian) release(failed error) error {
-	c, err := nat.Dial()
-	if err != nil {
-		return errors.Join(failed, err)
-	}
-	defer c.Close()
-	switch err := nat.Commit(c, g.claim.Release()); {
+	switch err := nat.Commit(g.nat, g.claim.Release()); {
 	case errors.Is(err, unix.EEXIST):
 		return nil // it is somebody else's by now
 	case errors.Is(err, unix.ENOENT):
@@ -172,7 +173,7 @@ func (g *guardian) release(failed error) error {
 	case err != nil:
 		return errors.Join(failed, err)
 	}
-	return cutFlows(c, g.claim)
+	return cutFlows(g.nat, g.claim)
 }
 
 // putRecordBack makes tables again, in which "main down" finds what settings
@@ -181,15 +182,10 @@ func (g *guardian) putRecordBack() error {
 	if len(g.record) == 0 {
 		return nil
 	}
-	c, err := nat.Dial()
-	if err != nil {
+	if err := rulesets(g.nat, familiesOf(g.record)); err != nil {
 		return err
 	}
-	defer c.Close()
-	if err := rulesets(c, familiesOf(g.record)); err != nil {
-		return err
-	}
-	return nat.Commit(c, g.record)
+	return nat.Commit(g.nat, g.record)
 }
 
 func (g *guardian) ask() error {
@@ -216,7 +212,6 @@ func (g *guardian) closeNat() {
 
 // dismiss ends a guardian that has nothing to guard.
 func (g *guardian) dismiss() {
-	g.closeNat()
 	_ = unix.Kill(g.pid, unix.SIGKILL)
 	_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(g.pid, nil, 0, nil) })
 	g.line.close()

@@ -70,7 +70,7 @@ func (n *network) makeBridge(u *undo) error {
 		return err
 	}
 	n.br, n.ours = br, true
-	u.add(func() { _ = removeIdleBridge(br) })
+	u.add(func() { _ = removeIdleBridge(n.x, br) })
 	for _, g := range n.gateways() {
 		if _, err := n.checkGateway(g); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (n *network) completeBridge(gateways []netip.Prefix) error {
 		all := []netip.Prefix{g}
 		if g.Addr().Is6() {
 			// The host takes no routes from its containers.
-			if err := writeSysctl(acceptRA(br.Name), "0"); err != nil && !errors.Is(err, unix.ENOENT) {
+			if err := n.x.set(acceptRA(br.Name), "0"); err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
 			// The kernel asks for neighbours from a link-local address, and the
@@ -139,8 +139,8 @@ func bridgeMAC(gateways []netip.Prefix) net.HardwareAddr {
 
 // removeIdleBridge takes back a bridge that a failed run made, unless others
 // are on it by now.
-func removeIdleBridge(br rtnl.Link) error {
-	c, err := rtnl.Dial()
+func removeIdleBridge(x *narrator, br rtnl.Link) error {
+	c, err := rtnl.Dial(x.tracer())
 	if err != nil {
 		return err
 	}

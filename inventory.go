@@ -21,18 +21,19 @@ import (
 type kernel struct {
 	route *nl.Conn
 	nat   *nl.Conn // nil where the kernel has no netfilter
+	x     *narrator
 }
 
-func dialKernel() (*kernel, error) {
-	route, err := rtnl.Dial()
+func dialKernel(x *narrator) (*kernel, error) {
+	route, err := rtnl.Dial(x.tracer())
 	if err != nil {
 		return nil, err
 	}
-	c, err := nat.Dial()
+	c, err := nat.Dial(x.tracer())
 	if err != nil && !errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, errors.Join(err, route.Close())
 	}
-	return &kernel{route, c}, nil
+	return &kernel{route, c, x}, nil
 }
 
 func (k *kernel) close() {
@@ -43,8 +44,8 @@ func (k *kernel) close() {
 }
 
 // survey takes the inventory for one look.
-func survey() (*inventory, error) {
-	k, err := dialKernel()
+func survey(x *narrator) (*inventory, error) {
+	k, err := dialKernel(x)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +55,7 @@ func survey() (*inventory, error) {
 
 // inventory is the links that are there, set against what is in the tables.
 type inventory struct {
+	x        *narrator
 	nat      *nl.Conn
 	families []nat.Family // whose tables are there
 	gen      uint32       // the generation of the ruleset that was looked at
@@ -77,7 +79,7 @@ func (t tenant) lost() bool { return t.who.nat && len(t.leased) < len(t.who.addr
 
 // survey takes the inventory.
 func (k *kernel) survey() (*inventory, error) {
-	s := &inventory{nat: k.nat}
+	s := &inventory{x: k.x, nat: k.nat}
 	if err := s.readTables(); err != nil {
 		return nil, err
 	}
@@ -226,8 +228,8 @@ func (s *inventory) guarded(index uint32) net.HardwareAddr {
 
 // publisher is who published a port of the host, in words; empty when nobody
 // did, or it can't be told.
-func publisher(p nat.Port) string {
-	s, err := survey()
+func publisher(x *narrator, p nat.Port) string {
+	s, err := survey(x)
 	if err != nil {
 		return ""
 	}

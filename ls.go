@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/netip"
@@ -39,17 +38,13 @@ type listed struct {
 
 // ls prints the running containers, which it reads from the kernel: the leases
 // and ports from nf_tables, what runs from the veths' aliases.
-func ls(args []string, w io.Writer) error {
-	fs := flag.NewFlagSet("main ls", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	asJSON := fs.Bool("json", false, "")
-	if err := fs.Parse(args); err != nil {
+func ls(args []string, w, stderr io.Writer) error {
+	o, x, err := parseVerb(args, stderr)
+	if err != nil {
 		return err
 	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("ls takes no arguments, and here is %q", fs.Arg(0))
-	}
-	k, err := dialKernel()
+	defer x.close()
+	k, err := dialKernel(x)
 	if err != nil {
 		return err
 	}
@@ -62,7 +57,7 @@ func ls(args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if *asJSON {
+	if o.json {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(all)

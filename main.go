@@ -5,32 +5,43 @@
 //
 // The story of a run, and where each part is told:
 //
-//  1. The command line becomes options (options.go), and the options a command
-//     in the container's tree (tree.go). What can be refused without touching
-//     anything is refused here.
+//  1. The command line becomes options (options.go, addresses.go, ports.go), and
+//     the options a command in the container's tree (tree.go). What can be
+//     refused without touching anything is refused here.
 //  2. The published ports are bound, so that nobody else takes them
 //     (reserve.go).
-//  3. The host is made ready: the bridge with its address, the nf_tables
-//     ruleset, forwarding (host.go; packages rtnl and nat build the messages,
-//     package nl sends them).
+//  3. The bridge is found, or made (host.go; packages rtnl and nat build the
+//     messages, package nl sends them). If the address is to be chosen, it is
+//     (auto.go), and the wire is asked whether somebody has it (answer.go).
 //  4. A raw clone makes the container's first process in new namespaces
-//     (clone_linux.go). It enters its cgroup (package cgroup), mounts the
-//     container's tree (filesystem.go, names.go) and waits (container.go).
+//     (clone_linux.go, child.go). It enters its cgroup (package cgroup), mounts
+//     the container's tree (filesystem.go, names.go) and waits (container.go;
+//     the two talk by line.go).
 //  5. A veth is made, one end on the bridge, the other in the container's
-//     network namespace, and given its address and route (network.go).
-//  6. A second raw clone makes the guardian, which takes the address and the
+//     network namespace (network.go). Its alias says who lives there
+//     (occupant.go).
+//  6. A second raw clone makes the guardian, which takes the addresses and the
 //     ports back when the run ends, however it ends (guardian.go).
-//  7. One nf_tables transaction leases the address and publishes the ports.
-//  8. The container's first process is let go: it forks, its child becomes who
+//  7. One nf_tables transaction leases the addresses, publishes the ports and
+//     guards the container's port on the bridge (claim.go). Then the host
+//     forwards (sysctl.go), other firewalls let the bridge's packets pass
+//     (gates.go, package xtables), and the claim is written down for the day
+//     when somebody empties nf_tables (record.go). Without nf_tables the veth's
+//     name is the lease (bare.go).
+//  8. The container's end gets its addresses and routes (network.go), and what
+//     comes to a published port at ::1 is passed on from here on (relay.go).
+//  9. The container's first process is let go: it forks, its child becomes who
 //     it is to be (user.go, capability.go, package seccomp) and executes the
 //     command, and it stays as the init that reaps and passes signals on.
-//  9. The runner passes signals on and waits (run.go), then undoes in reverse
-//     what is to be undone (undo.go).
+//  10. The runner clears what other runs have left behind (inventory.go), passes
+//     signals on and waits (run.go), then undoes in reverse what is to be
+//     undone (undo.go).
+//
+// The other verbs: exec.go, ls.go, check.go, gc.go, down.go.
 package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -71,18 +82,10 @@ func carryOut(args []string, stdout, stderr io.Writer) int {
 	return statusSetup
 }
 
-const usage = `usage: main [flags] ADDRESS COMMAND [ARG...]   run COMMAND in a new container
-       main exec [flags] ADDRESS COMMAND [ARG...]
-                                               run COMMAND in the container at ADDRESS
-       main ls [-json]                         the running containers
-       main check [-json]                      what this kernel has and lacks for the job
-       main gc                                 clear what a killed run left behind
-       main down                               take the bridge and every rule away again
-       main version                            what this binary was built from
-       main help                               the flags
-`
-
 func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
+	if verb, ok := asksForHelp(args); ok {
+		return 0, help(verb, stdout)
+	}
 	verb := ""
 	if len(args) > 0 {
 		verb = args[0]
@@ -91,12 +94,14 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 	case "":
 		fmt.Fprint(stderr, usage)
 		return statusSetup, nil
-	case "help", "-h", "-help", "--help":
-		printHelp(stdout)
-		return 0, nil
+	case "help":
+		return 0, help(args[1:], stdout)
 	case "version":
 		fmt.Fprintln(stdout, version())
 		return 0, nil
+	}
+	if wantsScript(args) {
+		return 0, printScript(args, stdout)
 	}
 
 	if os.Geteuid() != 0 {
@@ -105,43 +110,45 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 	switch verb {
 	case "exec":
 		o, err := parseExecOptions(args[1:])
-		if errors.Is(err, flag.ErrHelp) {
-			printHelp(stdout)
-			return 0, nil
-		}
 		if err != nil {
 			return 0, err
 		}
-		return execIn(o)
+		return told(&o.processOptions, stderr, func() (int, error) { return execIn(o) })
 	case "ls":
-		return 0, ls(args[1:], stdout)
+		return 0, ls(args, stdout, stderr)
 	case "check":
-		return check(args[1:], stdout)
+		return check(args, stdout, stderr)
 	case "gc":
-		return 0, noArguments(args, gc)
+		return 0, noArguments(args, stderr, gc)
 	case "down":
-		return 0, noArguments(args, down)
+		return 0, noArguments(args, stderr, down)
 	}
 	o, err := parseOptions(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		printHelp(stdout)
-		return 0, nil
-	case err != nil:
+	if err != nil {
 		return 0, err
 	}
-	return run(o, stderr)
+	return told(&o.processOptions, stderr, func() (int, error) { return run(o, stderr) })
 }
 
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, usage, "\nflags of a run:\n")
-	printFlags(w)
-}
-
-// noArguments refuses arguments behind a verb that takes none.
-func noArguments(args []string, verb func() error) error {
-	if len(args) > 1 {
-		return fmt.Errorf("%s takes no arguments, and here is %q", args[0], args[1])
+// told runs a command with the narration that its options ask for.
+func told(o *processOptions, stderr io.Writer, do func() (int, error)) (status int, err error) {
+	if o.x, err = o.narrate(stderr); err != nil {
+		return 0, err
 	}
-	return verb()
+	defer o.x.close()
+	if status, err = do(); err == nil {
+		o.x.call("exit_group(%d)", status)
+	}
+	return status, err
+}
+
+// noArguments carries out a verb that takes flags for its narration and nothing
+// else.
+func noArguments(args []string, stderr io.Writer, verb func(*narrator, io.Writer) error) error {
+	_, x, err := parseVerb(args, stderr)
+	if err != nil {
+		return err
+	}
+	defer x.close()
+	return verb(x, stderr)
 }

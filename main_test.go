@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -22,25 +23,6 @@ func TestUsage(t *testing.T) {
 	status, stdout, stderr := runCommand()
 	if status != statusSetup || stdout != "" || stderr != usage {
 		t.Errorf("status %d, standard output %q, standard error %q; want 125, nothing, and the usage", status, stdout, stderr)
-	}
-}
-
-// Help is what was asked for, so it goes to standard output; and it takes no
-// privilege.
-func TestHelp(t *testing.T) {
-	for _, word := range []string{"help", "-h", "-help", "--help"} {
-		status, stdout, stderr := runCommand(word)
-		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, usage) {
-			t.Errorf("main %s: status %d, standard error %q, standard output %q; want 0, nothing, and the usage", word, status, stderr, stdout)
-		}
-		for _, flag := range []string{
-			"-bridge NAME", "-gateway CIDR[,CIDR6]", "-network MODE", "-nat\n", "-isolate\n", "-mtu N", "-mac ADDRESS",
-			"-hostname NAME", "-p [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", "-t\t",
-		} {
-			if !strings.Contains(stdout, "  "+flag) {
-				t.Fatalf("main %s does not tell of %q:\n%s", word, flag, stdout)
-			}
-		}
 	}
 }
 
@@ -70,15 +52,15 @@ func TestTakesRoot(t *testing.T) {
 
 func TestNoArguments(t *testing.T) {
 	called := 0
-	verb := func() error { called++; return nil }
-	err := noArguments([]string{"down", "now"}, verb)
+	verb := func(*narrator, io.Writer) error { called++; return nil }
+	err := noArguments([]string{"down", "now"}, io.Discard, verb)
 	if want := `down takes no arguments, and here is "now"`; err == nil || err.Error() != want {
 		t.Errorf("got the error %v, want %q", err, want)
 	}
 	if called != 0 {
 		t.Error("it was carried out all the same")
 	}
-	if err := noArguments([]string{"down"}, verb); err != nil || called != 1 {
+	if err := noArguments([]string{"down"}, io.Discard, verb); err != nil || called != 1 {
 		t.Errorf("without arguments: error %v, carried out %d times", err, called)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
+	"container/nat"
 	"container/nl"
 	"container/rtnl"
 )
@@ -25,17 +26,23 @@ const insideName = "veth1"
 // finds, on the way to a container that can be reached.
 type network struct {
 	o      *options
+	x      *narrator
 	stderr io.Writer
 	route  *nl.Conn
-	br     rtnl.Link
-	ours   bool // the bridge was made here
+
+	// nat is the one connection to nf_tables that a run has, from beginning to
+	// end: whoever closes one waits for RCU, if somebody has deleted something
+	// shortly before (see guardian). nil with -nat=false.
+	nat *nl.Conn
+
+	br   rtnl.Link
+	ours bool // the bridge was made here
 
 	// networks are those of the bridge's whose gateway is the bridge itself.
 	// The others' is a router elsewhere on the wire.
 	networks []netip.Prefix
 
 	addresses []netip.Prefix // the container's
-	hold      []netip.Addr   // those of them that are leased before there is a veth
 	mtu       uint32
 	mac       net.HardwareAddr
 	name      string // of the host's end of the veth
@@ -47,16 +54,31 @@ type network struct {
 // readyNetwork makes the host ready for a container: its bridge, and an address
 // that nobody has.
 func readyNetwork(o *options, stderr io.Writer, u *undo) (*network, error) {
-	route, err := rtnl.Dial()
+	route, err := rtnl.Dial(o.x.tracer())
 	if err != nil {
 		return nil, err
 	}
-	n := &network{o: o, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
-	if err := n.ready(u); err != nil {
-		route.Close()
+	n := &network{o: o, x: o.x, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
+	if o.nat {
+		n.nat, err = nat.Dial(o.x.tracer())
+	}
+	if err == nil {
+		err = n.ready(u)
+	}
+	if err != nil {
+		// What is undone may need the connections.
+		u.all()
+		n.close()
 		return nil, err
 	}
 	return n, nil
+}
+
+func (n *network) close() {
+	n.route.Close()
+	if n.nat != nil {
+		n.nat.Close()
+	}
 }
 
 func (n *network) ready(u *undo) (err error) {
@@ -139,13 +161,25 @@ func randomMAC() net.HardwareAddr {
 	return mac
 }
 
+// hostMAC is the hardware address of the host's end: the container's with the
+// highest first byte that one may have. A bridge of an administrator's that has
+// no address of its own takes the lowest of its ports', and so doesn't change
+// it with each container.
+func hostMAC(inside net.HardwareAddr) net.HardwareAddr {
+	first := byte(0xfe)
+	if inside[0] == first {
+		first = 0xfa // not the same as the container's
+	}
+	return append(net.HardwareAddr{first}, inside[1:]...)
+}
+
 // makeVeth makes the pair: the host's end, with its name, on the bridge and the
 // other in the network namespace of the process pid.
 func (n *network) makeVeth(pid int) error {
 	peer := rtnl.VethPeer{Name: insideName, PID: pid, MAC: n.mac}
 	who := occupant{addresses: addrs(n.addresses), pid: pid, command: strings.Join(n.o.argv, " "), nat: n.o.nat}
 	reqs := []nl.Request{
-		rtnl.Veth(n.name, n.br.Name, n.br.Index, n.mtu, peer),
+		rtnl.Veth(n.name, hostMAC(n.mac), n.br.Name, n.br.Index, n.mtu, peer),
 		rtnl.SetPort(rtnl.Port{Name: n.name, Alias: who.alias(), Hairpin: true, Guard: true, ForwardGroups: forwardedGroups(n.o.nat)}),
 	}
 	if !n.o.nat {
@@ -172,10 +206,9 @@ func groupName(n *network) string {
 	return n.name
 }
 
-// tidy clears what other runs have left behind in the tables, over a
-// connection to nf_tables.
-func (n *network) tidy(c *nl.Conn) error {
-	s, err := (&kernel{n.route, c}).survey()
+// tidy clears what other runs have left behind in the tables.
+func (n *network) tidy() error {
+	s, err := (&kernel{n.route, n.nat, n.x}).survey()
 	if err != nil {
 		return err
 	}
@@ -192,8 +225,8 @@ func vethName() string {
 }
 
 // removeVeth deletes a pair by its host's end, if the kernel has not yet.
-func removeVeth(host rtnl.Link) error {
-	c, err := rtnl.Dial()
+func removeVeth(x *narrator, host rtnl.Link) error {
+	c, err := rtnl.Dial(x.tracer())
 	if err != nil {
 		return err
 	}
@@ -220,7 +253,7 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error
 	}
 	// The kernel takes it away in its own time; until then it would keep the
 	// bridge from being idle.
-	u.add(func() { _ = removeVeth(n.host) })
+	u.add(func() { _ = removeVeth(n.x, n.host) })
 	if err := n.refuseAnswered(); err != nil {
 		return nil, err
 	}
@@ -239,7 +272,7 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error
 
 // join makes a container a host of its network.
 func (n *network) join(b *box) error {
-	inside, err := b.socket()
+	inside, err := b.socket(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
@@ -336,7 +369,7 @@ func await(c *nl.Conn, index uint32, ready func(rtnl.Link) (bool, error)) error 
 	if ok, err := ready(l); ok || err != nil {
 		return err
 	}
-	w, err := rtnl.Watch()
+	w, err := rtnl.Watch(c.Tracer())
 	if err != nil {
 		return err
 	}

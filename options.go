@@ -36,6 +36,8 @@ type options struct {
 	hostname  string
 	dns       []netip.Addr
 
+	script bool // print what would be done, and do nothing
+
 	rootfs   string // "" is the host's own tree
 	readOnly bool
 	volumes  []volume
@@ -54,6 +56,9 @@ type processOptions struct {
 	added      []capabilities
 	dropped    []capabilities
 	terminal   bool
+
+	narration
+	x *narrator // that of narration; nil tells nothing
 }
 
 // hasRoot tells whether the container has a tree of its own.
@@ -64,20 +69,20 @@ func flags(o *options) *flag.FlagSet {
 	o.gateways = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, 0, 100}), 24)}
 	fs := flag.NewFlagSet("main", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&o.bridge, "bridge", "br0", "the bridge `NAME`, made if missing")
-	fs.Func("gateway", "the bridge's own address as `CIDR[,CIDR6]`, the container's gateway and prefix (default 172.16.0.100/24)", func(s string) (err error) {
+	fs.StringVar(&o.bridge, "bridge", "br0", "the bridge `NAME`, made if missing (default br0)")
+	fs.Func("gateway", "the bridge's own address as `CIDR[,CIDR6]`: the container's gateway, and the network it is in (default 172.16.0.100/24)", func(s string) (err error) {
 		o.gateways, err = parseGateways(s)
 		return err
 	})
 	o.network = bridged
-	fs.Func("network", "`MODE`: bridge, none (lo alone) or host (the host's own network); the last two take no ADDRESS (default bridge)", func(s string) error {
+	fs.Func("network", "the network's `MODE`: bridge, none (lo alone) or host (the host's own); the last two take no ADDRESS (default bridge)", func(s string) error {
 		if s != bridged && s != noNetwork && s != hostNetwork {
 			return errors.New("it takes bridge, none or host")
 		}
 		o.network = s
 		return nil
 	})
-	fs.BoolVar(&o.nat, "nat", true, "masquerade, publish and guard by nf_tables; -nat=false leaves it alone")
+	fs.BoolVar(&o.nat, "nat", true, "masquerade, publish and guard by nf_tables (default true; -nat=false leaves it alone)")
 	fs.BoolVar(&o.isolated, "isolate", false, "no traffic between this container and the others on the bridge")
 	fs.Func("mtu", "the veth's MTU of `N` bytes (default the uplink's)", func(s string) (err error) {
 		o.mtu, err = parseMTU(s)
@@ -88,40 +93,42 @@ func flags(o *options) *flag.FlagSet {
 		return err
 	})
 	fs.StringVar(&o.hostname, "hostname", "", "the container's host `NAME` (default container; with -network host the host's)")
-	list(fs, &o.dns, "dns", "a resolver's `IP` for the container (default the host's); may be repeated", parseResolver)
-	fs.Func("p", "publish a port, as `[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]`; may be repeated", func(s string) error {
+	list(fs, &o.dns, "dns", "a resolver's `IP` (default the host's resolvers); may be repeated", parseResolver)
+	fs.Func("p", "publish a port: `[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]`, a free one where HOSTPORT is left out or 0; may be repeated", func(s string) error {
 		ports, err := parsePorts(s)
 		o.ports = append(o.ports, ports...)
 		return err
 	})
 	fs.StringVar(&o.rootfs, "rootfs", "", "the `DIR` that is the container's / (default the host's own tree)")
 	fs.BoolVar(&o.readOnly, "read-only", false, "mount the container's / read-only")
-	list(fs, &o.volumes, "v", "mount `SRC:DST[:ro]`, a file or directory of the host; may be repeated", parseVolume)
-	list(fs, &o.added, "cap-add", "give a `CAPABILITY`, or ALL; may be repeated", parseCap)
-	list(fs, &o.dropped, "cap-drop", "take a `CAPABILITY`, or ALL; may be repeated", parseCap)
+	list(fs, &o.volumes, "v", "mount a file or directory of the host: `SRC:DST[:ro]`; may be repeated", parseVolume)
+	list(fs, &o.added, "cap-add", "give a `CAPABILITY`, with CAP_ or without, or ALL; may be repeated", parseCap)
+	list(fs, &o.dropped, "cap-drop", "take a `CAPABILITY` away, or ALL; may be repeated", parseCap)
 	fs.BoolVar(&o.privileged, "privileged", false, "all capabilities, no seccomp filter, nothing hidden or read-only in /proc and /sys")
-	fs.Func("memory", "limit memory to `SIZE`, as 64m or 1g", func(s string) (err error) {
+	fs.Func("memory", "limit memory to `SIZE`: bytes, or 64m, 1g (default no limit)", func(s string) (err error) {
 		o.limits.Memory, err = cgroup.ParseSize(s)
 		return err
 	})
-	fs.Func("cpus", "limit to `N` CPUs, as 0.5", func(s string) (err error) {
+	fs.Func("cpus", "limit to the time of `N` CPUs, as 0.5 (default no limit)", func(s string) (err error) {
 		o.limits.CPUs, err = cgroup.ParseCPUs(s)
 		return err
 	})
-	fs.Func("pids-limit", "limit to `N` processes and threads", func(s string) (err error) {
+	fs.Func("pids-limit", "limit to `N` processes and threads (default no limit)", func(s string) (err error) {
 		o.limits.PIDs, err = parsePIDs(s)
 		return err
 	})
+	fs.BoolVar(&o.script, "n", false, "print what would be done, as a shell script, and do nothing; it takes no root")
 	o.flags(fs)
 	return fs
 }
 
 // flags declares the flags that run and exec have in common.
 func (o *processOptions) flags(fs *flag.FlagSet) {
-	list(fs, &o.env, "e", "set `K=V` in the command's environment, or K to the caller's value; may be repeated", parseEnv)
+	list(fs, &o.env, "e", "set `K=V` in the command's environment, or K alone to the caller's value; may be repeated", parseEnv)
+	o.narration.flags(fs)
 	fs.StringVar(&o.workdir, "w", "", "the command's working `DIR` (default /, or the caller's own without -rootfs)")
-	fs.StringVar(&o.user, "u", "0", "run the command as `UID[:GID]`, or names from the container's /etc/passwd and /etc/group")
-	fs.BoolVar(&o.terminal, "t", isTerminal(unix.Stdin) && isTerminal(unix.Stdout), "a terminal of its own (the default when standard input and output are terminals)")
+	fs.StringVar(&o.user, "u", "0", "run the command as `UID[:GID]`, or names from the container's /etc/passwd and /etc/group (default 0)")
+	fs.BoolVar(&o.terminal, "t", isTerminal(unix.Stdin) && isTerminal(unix.Stdout), "a terminal of its own (default when standard input and output are terminals; -t=false for none)")
 }
 
 // list declares a flag that may be repeated.
@@ -154,12 +161,6 @@ func parsePIDs(s string) (int64, error) {
 		return 0, errors.New("it takes a number from 1 on")
 	}
 	return n, nil
-}
-
-func printFlags(w io.Writer) {
-	fs := flags(new(options))
-	fs.SetOutput(w)
-	fs.PrintDefaults()
 }
 
 // parseOptions reads a run's command line. Everything that can be known to be

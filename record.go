@@ -122,14 +122,14 @@ func (s *inventory) restore() error {
 		if !t.lost() {
 			continue
 		}
-		if err := restore(t); err != nil {
+		if err := restore(s.x, t); err != nil {
 			errs = append(errs, fmt.Errorf("restore %s: %w", describe(t.link, t.who), err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func restore(t tenant) error {
+func restore(x *narrator, t tenant) error {
 	reqs, err := record(t.who.pid)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, errNoRecord) {
 		return nil // it has just ended, or is about to begin
@@ -137,7 +137,7 @@ func restore(t tenant) error {
 	if err != nil {
 		return err
 	}
-	c, err := nat.Dial()
+	c, err := nat.Dial(x.tracer())
 	if err != nil {
 		return err
 	}

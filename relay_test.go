@@ -39,7 +39,7 @@ const netnsTest = "CONTAINER_TEST_IN_NETNS"
 func relayNetns(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(netnsTest) == t.Name() {
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

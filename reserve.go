@@ -37,6 +37,8 @@ func reserve(o *options) (*holding, error) {
 			return nil, fmt.Errorf("port %s: %w", portWords(*p), err)
 		}
 		r.fds = append(r.fds, fd)
+		v4, v6 := o.families(*p)
+		o.x.held(fd, *p, v4, v6)
 		if chosen {
 			r.chosen = append(r.chosen, *p)
 		}
@@ -211,7 +213,7 @@ func holdPort(o *options, fd int, p nat.Port, v6 bool) error {
 		err = unix.Listen(fd, unix.SOMAXCONN)
 	}
 	if errors.Is(err, unix.EADDRINUSE) {
-		return &inUseError{port: p}
+		return &inUseError{x: o.x, port: p}
 	}
 	if err != nil {
 		return fmt.Errorf("bind: %w", err)
@@ -230,11 +232,12 @@ func relays(p nat.Port, v6 bool) bool {
 
 // inUseError is a port that somebody on the host has.
 type inUseError struct {
+	x    *narrator
 	port nat.Port
 }
 
 func (e *inUseError) Error() string {
-	by := portOwner(e.port)
+	by := portOwner(e.x, e.port)
 	if by == "" {
 		by = "another process"
 	}
@@ -245,8 +248,8 @@ func (e *inUseError) Unwrap() error { return unix.EADDRINUSE }
 
 // portOwner finds whose a bound port is: the container's that published it, or
 // the process's that has the socket.
-func portOwner(p nat.Port) string {
-	if who := publisher(p); who != "" {
+func portOwner(x *narrator, p nat.Port) string {
+	if who := publisher(x, p); who != "" {
 		return who
 	}
 	inode := boundSocket(p)

@@ -31,26 +31,31 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 
 	// What only a failed run undoes: the bridge stays for the next.
 	var failed undo
-	defer func() {
-		if err != nil {
-			failed.all()
-		}
-	}()
-
 	var net *network
 	if o.network == bridged {
 		if net, err = readyNetwork(o, stderr, &failed); err != nil {
 			return 0, err
 		}
-		defer net.route.Close()
+		defer func() {
+			if err != nil {
+				failed.all()
+			}
+			net.close()
+		}()
 		c.env = withAddresses(c.env, addrs(net.addresses), o.env)
 	}
 
+	o.x.group(groupName(net), o.limits)
 	group, err := cgroup.New(groupName(net), o.limits)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, group.Remove()) }()
+	defer func() {
+		for _, dir := range group.Dirs() {
+			o.x.command("rmdir %s", dir)
+		}
+		err = errors.Join(err, group.Remove())
+	}()
 	line, err := newLine()
 	if err != nil {
 		return 0, err
@@ -60,7 +65,7 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 		line.close()
 		return 0, err
 	}
-	box, err := start(prog, o.namespaces(), group, line)
+	box, err := start(o.x, prog, o.namespaces(), group, line)
 	if err != nil {
 		return 0, err
 	}
@@ -74,7 +79,7 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 	if net != nil {
 		guard, err = net.attach(box, group, &failed)
 	} else {
-		guard, err = guardOnly(box.pidfd, group.Dirs())
+		guard, err = guardOnly(o.x, box.pidfd, group.Dirs())
 	}
 	if err != nil {
 		return 0, err
@@ -100,8 +105,8 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 	}
 	// While the command starts: what other runs may have left behind, and lost.
 	// If that can't be cleared now, the next run or "main gc" will.
-	if net != nil && guard != nil && guard.nat != nil {
-		_ = net.tidy(guard.nat)
+	if net != nil && o.nat {
+		_ = net.tidy()
 	}
 	status, err = box.wait(signals, term)
 	if status == statusSignal+int(unix.SIGKILL) && group.OOMKilled() {
@@ -124,6 +129,7 @@ func catchSignals() <-chan os.Signal {
 
 // box is a container from the runner's side.
 type box struct {
+	x     *narrator
 	prog  *program
 	line  *line
 	pid   int // of its first process
@@ -132,14 +138,15 @@ type box struct {
 }
 
 // start clones the first process of a container, or one that joins it.
-func start(p *program, flags uint64, group *cgroup.Group, l *line) (*box, error) {
+func start(x *narrator, p *program, flags uint64, group *cgroup.Group, l *line) (*box, error) {
 	pid, pidfd, err := p.clone(flags, group.FD())
 	if err != nil {
 		l.close()
 		return nil, err
 	}
 	l.handOver()
-	b := &box{prog: p, line: l, pid: pid, pidfd: pidfd}
+	x.cloned(p, "child", pid)
+	b := &box{x: x, prog: p, line: l, pid: pid, pidfd: pidfd}
 	if p.plain {
 		if err := group.Add(pid, false); err != nil {
 			b.kill()
@@ -160,6 +167,7 @@ func (b *box) letGo(c *command) (*terminal, error) {
 		}
 		copyWindowSize(master) // the command may ask for it at once
 	}
+	b.x.call("write(%d, \"\\1\", 1)  # let the child go on", b.line.ours)
 	// EPIPE: it has ended. Why, it has said before.
 	if err := b.line.release(); err != nil && !errors.Is(err, unix.EPIPE) {
 		return nil, err
@@ -170,6 +178,9 @@ func (b *box) letGo(c *command) (*terminal, error) {
 		return nil, err
 	case m.report != nil:
 		return nil, b.failure(*m.report, c)
+	}
+	b.x.call("recvmsg(%d) = 0  # the end of file: execve has closed the line", b.line.ours)
+	switch {
 	case master >= 0:
 		return joinTerminal(master)
 	}
@@ -177,12 +188,12 @@ func (b *box) letGo(c *command) (*terminal, error) {
 }
 
 // socket is the netlink socket of the container's network namespace.
-func (b *box) socket() (*nl.Conn, error) {
+func (b *box) socket(family int) (*nl.Conn, error) {
 	fd, err := b.receiveFD("netlink socket")
 	if err != nil {
 		return nil, err
 	}
-	return nl.New(fd), nil
+	return nl.New(fd, family, b.x.inside(b.pid)), nil
 }
 
 // receiveFD takes a descriptor that the first process sends.
@@ -196,6 +207,7 @@ func (b *box) receiveFD(what string) (int, error) {
 	case m.fd < 0:
 		return -1, fmt.Errorf("the container's first process ended before it sent its %s", what)
 	}
+	b.x.call("recvmsg(%d) = {SCM_RIGHTS, [%d]}  # the container's %s", b.line.ours, m.fd, what)
 	return m.fd, nil
 }
 
@@ -247,6 +259,7 @@ func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
 				continue
 			}
 			if sig, ok := s.(unix.Signal); ok {
+				b.x.call("kill(%d, %s)  # passed on", b.pid, unix.SignalName(sig))
 				// ESRCH: it has just ended.
 				_ = unix.Kill(b.pid, sig)
 			}
@@ -254,6 +267,7 @@ func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
 			return 0, err
 		case status := <-ended:
 			b.gone = true
+			b.x.call("wait4(%d) = %s", b.pid, ending(status))
 			if term != nil {
 				term.leave()
 			}
@@ -267,10 +281,19 @@ func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
 	}
 }
 
+// ending is a process's end in words.
+func ending(s unix.WaitStatus) string {
+	if s.Signaled() {
+		return unix.SignalName(s.Signal())
+	}
+	return fmt.Sprint("exit status ", s.ExitStatus())
+}
+
 // kill ends the container, if it still runs, and waits for its first process.
 func (b *box) kill() {
 	b.line.close()
 	if !b.gone {
+		b.x.call("kill(%d, SIGKILL)", b.pid)
 		_ = unix.Kill(b.pid, unix.SIGKILL)
 		_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, nil, 0, nil) })
 		b.gone = true

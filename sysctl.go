@@ -80,22 +80,22 @@ func sysctlError(name, what string, err error) error {
 // It must be called when the container's lease is in the table: down looks at
 // the leases after it has put the settings back, so one of the two notices the
 // other.
-func (n *network) forward(c *nl.Conn) error {
+func (n *network) forward() error {
 	for _, g := range n.networks {
 		if g.Addr().Is6() {
-			if err := forward6(c); err != nil {
+			if err := forward6(n.x, n.nat, n.name); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := forward4(c, n.br); err != nil {
+		if err := forward4(n.x, n.nat, n.br); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func forward4(c *nl.Conn, br rtnl.Link) error {
+func forward4(x *narrator, c *nl.Conn, br rtnl.Link) error {
 	on, err := readSysctl(ipForward)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func forward4(c *nl.Conn, br rtnl.Link) error {
 		if err := remember(c, nat.IPv4, forwarding, old); err != nil {
 			return err
 		}
-		if err := writeSysctl(ipForward, "1"); err != nil {
+		if err := x.set(ipForward, "1"); err != nil {
 			return err
 		}
 	}
@@ -121,14 +121,15 @@ func forward4(c *nl.Conn, br rtnl.Link) error {
 	if err := remember(c, nat.IPv4, ofLink+br.Index, []nat.Sysctl{{Name: name, Value: on}}); err != nil {
 		return err
 	}
-	return writeSysctl(name, "1")
+	return x.set(name, "1")
 }
 
 // forward6 makes the host a router of IPv6, if it isn't. A router takes no
 // routes and addresses from other routers' advertisements, and forgets those
 // that it has, unless accept_ra is 2 (addrconf_fixup_forwarding,
-// net/ipv6/addrconf.c): so that is set first, wherever they were taken.
-func forward6(c *nl.Conn) error {
+// net/ipv6/addrconf.c): so that is set first, wherever they were taken. (Nothing
+// comes to the host by a container's veth, which is a bridge's port.)
+func forward6(x *narrator, c *nl.Conn, veth string) error {
 	on, err := readSysctl(ipv6Forward)
 	if err != nil || on != "0" {
 		return err
@@ -141,6 +142,9 @@ func forward6(c *nl.Conn) error {
 		return err
 	}
 	for _, dev := range devs {
+		if dev.Name() == veth || dev.Name() == "lo" {
+			continue
+		}
 		forwards, err := readSysctl("net/ipv6/conf/" + dev.Name() + "/forwarding")
 		if errors.Is(err, unix.ENOENT) {
 			continue // an interface that went away meanwhile
@@ -162,11 +166,11 @@ func forward6(c *nl.Conn) error {
 		return err
 	}
 	for _, name := range listening {
-		if err := writeSysctl(name, "2"); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := x.set(name, "2"); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
-	return writeSysctl(ipv6Forward, "1")
+	return x.set(ipv6Forward, "1")
 }
 
 // Under which numbers settings are remembered: those of forwarding together,
@@ -222,7 +226,7 @@ func beforeForwarding() ([]nat.Sysctl, error) {
 
 // putBack sets settings to what they were, and gives what they were before
 // that. Settings of interfaces that are gone are gone too.
-func putBack(old []nat.Sysctl) (before []nat.Sysctl, err error) {
+func putBack(x *narrator, old []nat.Sysctl) (before []nat.Sysctl, err error) {
 	for _, s := range old {
 		value, err := readSysctl(s.Name)
 		if errors.Is(err, unix.ENOENT) {
@@ -234,7 +238,7 @@ func putBack(old []nat.Sysctl) (before []nat.Sysctl, err error) {
 		if value == s.Value {
 			continue
 		}
-		if err := writeSysctl(s.Name, s.Value); err != nil {
+		if err := x.set(s.Name, s.Value); err != nil {
 			return before, err
 		}
 		before = append(before, nat.Sysctl{Name: s.Name, Value: value})

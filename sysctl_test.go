@@ -32,7 +32,7 @@ func ownNetns(t *testing.T) {
 // addLink makes a link in the thread's network namespace.
 func addLink(t *testing.T, name string) {
 	t.Helper()
-	c, err := rtnl.Dial()
+	c, err := rtnl.Dial(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,12 +130,12 @@ func TestBeforeForwarding(t *testing.T) {
 	}
 	setAll(t, nat.Sysctl{Name: ipForward, Value: "1"})
 	old = append(old, nat.Sysctl{Name: "net/ipv4/conf/nonesuch/forwarding", Value: "1"}) // of one that is gone
-	changed, err := putBack(old)
+	changed, err := putBack(nil, old)
 	if err != nil {
 		t.Fatal(err)
 	}
 	settings(t, "put back", before)
-	if _, err := putBack(changed); err != nil {
+	if _, err := putBack(nil, changed); err != nil {
 		t.Fatal(err)
 	}
 	settings(t, "put back again", map[string]string{ipForward: "1", all: "1"})
@@ -236,7 +236,7 @@ func (p *program) told(m message) error {
 func TestLoopbackUp(t *testing.T) {
 	ownNetns(t)
 	up := func() bool {
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

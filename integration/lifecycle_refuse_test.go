@@ -28,13 +28,13 @@ func foreignBridge(t *testing.T, n *lab.Node, name string, up bool, addrs ...str
 	}
 	const port, end = "port0", "end0"
 	err := n.Do(func() error {
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		// Both ends are here, where this thread is.
-		return c.Do(rtnl.Veth(port, name, index, 0, rtnl.VethPeer{Name: end, PID: unix.Gettid()}))
+		return c.Do(rtnl.Veth(port, nil, name, index, 0, rtnl.VethPeer{Name: end, PID: unix.Gettid()}))
 	})
 	if err != nil {
 		t.Fatal(err)

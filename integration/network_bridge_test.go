@@ -4,9 +4,11 @@ package integration
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 // A second bridge, with the longest of names, a dot in it, and a network whose
@@ -92,4 +94,26 @@ func TestBridgeOfOthers(t *testing.T) {
 			t.Errorf("after down, route_localnet of somebody else's bridge is %s", got)
 		}
 	})
+}
+
+// A bridge that an administrator made without an address has that of its lowest
+// port: it doesn't change as containers come and go.
+func TestBridgeMACOfOthers(t *testing.T) {
+	t.Parallel()
+	need.Tool(t, "ip")
+	l := lab.New(t)
+	for _, line := range []string{
+		"link add br7 type bridge", "link add port7 address e2:00:00:00:00:77 type veth peer name far7", "link set dev port7 master br7 up", "link set dev far7 up",
+		"addr add 172.16.0.100/24 dev br7", "link set dev br7 up",
+	} {
+		iproute(t, l.Host, line)
+	}
+	want := l.Host.Link("br7").MAC.String()
+	for i := range 8 {
+		c := l.Host.Container(t, "-bridge", "br7", "172.16.0."+strconv.Itoa(30+i))
+		if got := l.Host.Link("br7").MAC.String(); got != want {
+			t.Fatalf("with container %d the bridge's MAC is %s, and was %s", i, got, want)
+		}
+		c.Stop(t)
+	}
 }

@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 // Whoever sends UDP without a pause, as a VPN or a telephone does, has one and
@@ -94,8 +98,7 @@ func TestUDPFlowBeforeThePort(t *testing.T) {
 }
 
 // A TCP connection to a container that has ended is over, and its client is
-// told so: by the end of what it reads, or by a reset; also when somebody has
-// the address again, or the port.
+// told so by a reset, whether or not somebody has the address again, or the port.
 func TestTCPOfTheDeadIsCut(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string][]string{
@@ -133,6 +136,110 @@ func TestTCPOfTheDeadIsCut(t *testing.T) {
 	}
 }
 
+// What a container has written last arrives, also when its process has ended and
+// the client, which answers with nothing but ACKs, takes its time.
+func TestTCPTailOfTheDeadArrives(t *testing.T) {
+	t.Parallel()
+	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
+		const all, rest = 2 << 20, 96 << 10
+		server := l.Host.Main("-p", "80:8000", addr30, lab.Probe(t), "pour", ":8000", fmt.Sprint(all))
+		awaitLine(t, server, "ready")
+		c := dialFrom(t, l.Outside, hostAddr+":80")
+		if err := c.SetReadBuffer(8 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, c, all-rest); err != nil {
+			t.Fatal(err)
+		}
+		await(server)
+		if err := noAddress(l.Host, addr30); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(lab.Patience())); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, c); err != nil || n != rest {
+			t.Errorf("got %d bytes more (%v), want %d", n, err, rest)
+		}
+		lab.Eventually(t, func() error { return noVeth(l.Host) })
+	})
+}
+
+// Of a long write that is under way, all that is sent again may be a segment
+// that is not pushed.
+func TestTCPUploadToTheDeadIsCut(t *testing.T) {
+	t.Parallel()
+	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
+		server := l.Host.Container(t, "-p", "80:8000", addr30)
+		server.Serve(t, "tcp", "0.0.0.0:8000")
+		c := dialFrom(t, l.Outside, hostAddr+":80")
+		setDown(t, l.Host, vethOf(t, l.Host, addr30))
+		if _, err := c.Write(make([]byte, 32<<10)); err != nil {
+			t.Fatal(err)
+		}
+		kill(t, server.Process.Pid)
+		lab.Eventually(t, func() error { return noAddress(l.Host, addr30) })
+		if err := c.SetReadDeadline(time.Now().Add(lab.Patience())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("got %v, want %v", err, unix.ECONNRESET)
+		}
+	})
+}
+
+// What somebody else's rules lead to a machine on the bridge is nobody's
+// business here.
+func TestTCPOfOthersIsNotCut(t *testing.T) {
+	t.Parallel()
+	need.Tool(t, "nft")
+	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
+		l.Host.Container(t, addr30)
+		machine := l.Machine("machine")
+		l.Plug("br0", "uplink", machine, "eth0", netip.MustParsePrefix("172.16.0.77/24"))
+		machine.Route(lab.Everything, netip.MustParseAddr(bridgeAddr))
+		machine.Agent().Serve(t, "tcp", "0.0.0.0:8000")
+		rules := l.Host.Command("nft", "-f", "-")
+		rules.Stdin = strings.NewReader(`table ip other {
+			chain prerouting {
+				type nat hook prerouting priority dstnat
+				ip daddr 10.0.0.1 tcp dport 80 dnat to 172.16.0.77:8000
+			}
+			chain output {
+				type nat hook output priority -100
+				ip daddr 10.0.0.1 tcp dport 80 dnat to 172.16.0.77:8000
+			}
+		}`)
+		if err := rules.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for name, a := range map[string]*lab.Agent{"outside": l.Outside.Agent(), "host": l.Host.Agent()} {
+			for range 2 {
+				if _, err := a.Flow("tcp", hostAddr+":80"); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	})
+}
+
+// dialFrom is a connection of a node's.
+func dialFrom(t *testing.T, n *lab.Node, addr string) (c *net.TCPConn) {
+	t.Helper()
+	err := n.Do(func() error {
+		any, err := net.Dial("tcp4", addr)
+		if err == nil {
+			c = any.(*net.TCPConn)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 // isOver uses connections until it is told that there are none.
 func isOver(t *testing.T, places map[string]*lab.Agent) {
 	t.Helper()
@@ -142,7 +249,7 @@ func isOver(t *testing.T, places map[string]*lab.Agent) {
 			switch {
 			case err == nil:
 				t.Fatalf("%s was answered (seen as %s)", name, got)
-			case strings.Contains(err.Error(), unix.ECONNRESET.Error()), strings.Contains(err.Error(), unix.EPIPE.Error()), strings.HasSuffix(err.Error(), io.EOF.Error()):
+			case strings.Contains(err.Error(), unix.ECONNRESET.Error()), strings.Contains(err.Error(), unix.EPIPE.Error()):
 				return nil
 			}
 			return fmt.Errorf("%s: %w", name, err)

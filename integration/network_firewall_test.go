@@ -677,3 +677,28 @@ func TestFlushedGuards(t *testing.T) {
 		t.Errorf("the host heard %q (%v), want what is honest alone", got, err)
 	}
 }
+
+// A firewall that is loaded anew under a running container has no place for it
+// any more. "main gc" makes one.
+func TestFirewallLoadedAnew(t *testing.T) {
+	t.Parallel()
+	need.Tool(t, "nft")
+	l := lab.New(t)
+	const ruleset = "table inet fw {\n chain forward { type filter hook forward priority 0; policy drop; ct state established accept; }\n}\n"
+	load := func() {
+		t.Helper()
+		c := l.Host.Command("nft", "-f", "-")
+		c.Stdin = strings.NewReader(ruleset)
+		succeed(t, c)
+	}
+	load()
+	c := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+	serve(t, c, "0.0.0.0:8000")
+	outside := l.Outside.Agent()
+	reaches(t, "outside", outside, hostAddr+":80", outsideAddr)
+	succeed(t, l.Host.Command("nft", "delete", "table", "inet", "fw"))
+	load()
+	closed(t, "outside, when the firewall was loaded anew", outside, hostAddr+":80")
+	succeed(t, l.Host.Main("gc"))
+	reaches(t, "outside, after gc", outside, hostAddr+":80", outsideAddr)
+}

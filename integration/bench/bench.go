@@ -136,7 +136,7 @@ func newLab() (*lab, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("make mounts private: %w", err)
 	}
-	c, err := rtnl.Dial()
+	c, err := rtnl.Dial(nil)
 	if err != nil {
 		return nil, err
 	}

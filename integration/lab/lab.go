@@ -96,7 +96,7 @@ func (l *Lab) Machine(name string) *Node {
 // either end, and returns when both are up.
 func (l *Lab) Join(a *Node, aDev string, aPrefix netip.Prefix, b *Node, bDev string, bPrefix netip.Prefix) {
 	l.t.Helper()
-	a.Apply(rtnl.Veth(aDev, "none", 0, 0, rtnl.VethPeer{Name: bDev, PID: b.tid}))
+	a.Apply(rtnl.Veth(aDev, nil, "none", 0, 0, rtnl.VethPeer{Name: bDev, PID: b.tid}))
 	b.Apply(
 		rtnl.Up(b.Link(bDev).Index, bDev),
 		rtnl.Address(b.Link(bDev).Index, bDev, bPrefix),
@@ -111,7 +111,7 @@ func (l *Lab) Join(a *Node, aDev string, aPrefix netip.Prefix, b *Node, bDev str
 // addresses. It returns when both ends are up.
 func (l *Lab) Plug(bridge, port string, m *Node, dev string, prefixes ...netip.Prefix) {
 	l.t.Helper()
-	l.Host.Apply(rtnl.Veth(port, bridge, l.Host.Link(bridge).Index, 0, rtnl.VethPeer{Name: dev, PID: m.tid}))
+	l.Host.Apply(rtnl.Veth(port, nil, bridge, l.Host.Link(bridge).Index, 0, rtnl.VethPeer{Name: dev, PID: m.tid}))
 	m.Apply(rtnl.Up(m.Link(dev).Index, dev))
 	m.Address(dev, prefixes...)
 	l.Host.AwaitUp(port)

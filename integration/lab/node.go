@@ -160,7 +160,7 @@ func (n *Node) HasLink(name string) bool {
 // withRtnl is f with a rtnetlink socket, for Do.
 func withRtnl(f func(c *nl.Conn) error) func() error {
 	return func() error {
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ const ifOperUp = 6
 func (n *Node) operState(index uint32) (state uint8) {
 	n.t.Helper()
 	n.must(func() error {
-		c, err := rtnl.Dial()
+		c, err := rtnl.Dial(nil)
 		if err != nil {
 			return err
 		}
@@ -358,7 +358,7 @@ func (n *Node) trySysctl(name, value string) {
 // dump asks for all objects of a kind, over a socket of a netlink family.
 func (n *Node) dump(family int, typ netlink.HeaderType, header int) (msgs []netlink.Message, err error) {
 	err = n.Do(func() error {
-		c, err := nl.Dial(family)
+		c, err := nl.Dial(family, nil)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@
 //	probe serve NETWORK ADDR [NETWORK ADDR...]   say "ready"; answer everyone with
 //	                                             their address, until killed
 //	probe ask NETWORK ADDR TIMEOUT               print what such a server answers
+//	probe pour ADDR BYTES                        say "ready"; write so much to the first
+//	                                             who calls by TCP, and end
 //	probe signals [COUNT]                        say "ready", and then the names of the
 //	                                             signals that come; end after COUNT (1)
 //	probe net                                    print interfaces, addresses and routes
@@ -20,6 +22,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -49,6 +52,8 @@ func run(args []string) error {
 		}
 		fmt.Println("ready")
 		select {}
+	case "pour":
+		return pour(args[1:])
 	case "signals":
 		return signals(args[1:])
 	}
@@ -81,6 +86,33 @@ func (a *agent) obey() error {
 		}
 	}
 	return in.Err()
+}
+
+// pour ends as soon as the kernel has taken what it writes. It takes more than
+// 128 KiB before any of it has arrived.
+func pour(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("pour takes 2 words, not %q", args)
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	// The kernel counts what it needs beside the bytes.
+	if err := c.(*net.TCPConn).SetWriteBuffer(256 << 10); err != nil {
+		return err
+	}
+	_, err = c.Write(make([]byte, n))
+	return err
 }
 
 // signals prints the names of the signals that come.
