@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -719,6 +720,11 @@ func TestIPv6GuardianKilledToo(t *testing.T) {
 			h := newHost6(t, false, true)
 			goes := h.container(t, 30, both("80:8000")...)
 			below := children(t, goes.Process.Pid)
+			// Stopped, the runner doesn't see the container's end, and take back
+			// itself what the guardian can't.
+			if err := syscall.Kill(goes.Process.Pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
 			kill(t, append(below, goes.Process.Pid)...)
 			lab.Eventually(t, func() error { return ended(below...) })
 			await(goes.Cmd)
