@@ -104,30 +104,13 @@ func getStats() nl.Request {
 }
 
 func tracked(c *nl.Conn, r nl.Request) (uint32, error) {
-	answers, err := c.Query(r)
+	n, err := askNumber(c, r, ctaStatsGlobalEntries)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		// The request has nothing in it that could be invalid but the
 		// subsystem (nfnetlink_rcv_msg).
 		return 0, fmt.Errorf("%w (%w)", err, ErrNoConntrack)
 	}
-	if err != nil {
-		return 0, err
-	}
-	for _, m := range answers {
-		if len(m.Data) < 4 {
-			continue
-		}
-		ad, err := decoder(m.Data[4:])
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", r.What, err)
-		}
-		for ad.Next() {
-			if ad.Type() == ctaStatsGlobalEntries {
-				return ad.Uint32(), ad.Err()
-			}
-		}
-	}
-	return 0, fmt.Errorf("%s: no answer", r.What)
+	return n, err
 }
 
 // Flows are connections that the kernel is to forget: those of addresses, and

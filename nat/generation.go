@@ -28,8 +28,11 @@ func GetGen() nl.Request {
 }
 
 // Generation sends GetGen and reads the answer.
-func Generation(c *nl.Conn) (uint32, error) {
-	r := GetGen()
+func Generation(c *nl.Conn) (uint32, error) { return askNumber(c, GetGen(), unix.NFTA_GEN_ID) }
+
+// askNumber asks a question and gives the number that an attribute of the answer
+// has.
+func askNumber(c *nl.Conn, r nl.Request, attribute uint16) (uint32, error) {
 	answers, err := c.Query(r)
 	if err != nil {
 		return 0, err
@@ -43,7 +46,7 @@ func Generation(c *nl.Conn) (uint32, error) {
 			return 0, fmt.Errorf("%s: %w", r.What, err)
 		}
 		for ad.Next() {
-			if ad.Type() == unix.NFTA_GEN_ID {
+			if ad.Type() == attribute {
 				return ad.Uint32(), ad.Err()
 			}
 		}
