@@ -113,7 +113,7 @@ func (n *network) makeTables(families []nat.Family) error {
 	if err := rulesets(n.nat, families); err != nil {
 		return err
 	}
-	s, err := (&kernel{n.route, n.nat, n.x}).survey()
+	s, err := n.survey()
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func missing(there, wanted []nat.Family) []nat.Family {
 // says so; or that nobody has, because what is in the tables was left behind by
 // a run that was killed along with its guardian: then it is deleted.
 func (n *network) clearTheWay(want nat.Claim) error {
-	s, err := (&kernel{n.route, n.nat, n.x}).survey()
+	s, err := n.survey()
 	if err != nil {
 		return err
 	}
@@ -177,9 +177,12 @@ func (n *network) clearTheWay(want nat.Claim) error {
 		}
 	}
 	for _, p := range s.ports {
+		t := s.lessee(p.Address)
+		if t == nil {
+			continue
+		}
 		for _, w := range want.Ports {
-			same := p.HostPort == w.HostPort && p.Proto == w.Proto && overlap(p.Port, w)
-			if t := s.holds(p.Address); same && t != nil && slices.Contains(t.leased, p.Address) {
+			if p.HostPort == w.HostPort && p.Proto == w.Proto && overlap(p.Port, w) {
 				return fmt.Errorf("port %s is in use by %s", portWords(w), describe(t.link, t.who))
 			}
 		}

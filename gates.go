@@ -96,35 +96,26 @@ func (k *kernel) openGates(s *inventory, stderr io.Writer) error {
 			n = &network{x: k.x, stderr: stderr, nat: k.nat, br: rtnl.Link{Name: s.bridges[t.link.Master]}}
 			nets[t.link.Master] = n
 		}
+		// One of each family will do.
 		for _, a := range t.leased {
-			n.networks = append(n.networks, netip.PrefixFrom(a, a.BitLen()))
+			if !n.concerns(nat.FamilyOf(a)) {
+				n.networks = append(n.networks, netip.PrefixFrom(a, a.BitLen()))
+			}
 		}
 	}
 	var errs []error
 	for _, n := range nets {
 		if n.br.Name != "" {
-			n.networks = oneOfEach(n.networks)
 			errs = append(errs, n.openGates(), n.openLegacy())
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// oneOfEach is a network of each family that there is one of.
-func oneOfEach(all []netip.Prefix) []netip.Prefix {
-	var some []netip.Prefix
-	for _, p := range all {
-		if !slices.ContainsFunc(some, func(q netip.Prefix) bool { return p.Addr().Is4() == q.Addr().Is4() }) {
-			some = append(some, p)
-		}
-	}
-	return some
-}
-
 // concerns tells whether packets of the container come by chains of a family.
 func (n *network) concerns(f nat.Family) bool {
 	for _, g := range n.networks {
-		if own := nat.FamilyOf(g.Addr()); f == own || f == unix.NFPROTO_INET {
+		if f == nat.FamilyOf(g.Addr()) || f == unix.NFPROTO_INET {
 			return true
 		}
 	}

@@ -149,16 +149,16 @@ func (g *guardian) finish() error {
 	g.x.call("write(%d, \"\\1\", 1)  # let the guardian take back what the container had", g.line.ours)
 	err := g.ask()
 	g.x.carriedOut(g.prog, err == nil)
-	switch {
-	case g.nat == nil:
-	case err == nil:
-		err = cutFlows(g.nat, g.claim)
-	case err != nil:
-		err = g.release(err)
+	if g.nat != nil {
+		if err == nil {
+			err = cutFlows(g.nat, g.claim)
+		} else {
+			err = g.release(err)
+		}
+		// The guardian stays until the line is closed: it is the last to have
+		// the netfilter socket.
+		_ = g.nat.Close()
 	}
-	// The guardian stays until the line is closed: it is the last to have the
-	// netfilter socket.
-	g.closeNat()
 	g.line.close()
 	return err
 }
@@ -202,12 +202,6 @@ func (g *guardian) ask() error {
 		return errors.New("guardian: it was killed")
 	}
 	return nil
-}
-
-func (g *guardian) closeNat() {
-	if g.nat != nil {
-		_ = g.nat.Close()
-	}
 }
 
 // dismiss ends a guardian that has nothing to guard.

@@ -151,26 +151,34 @@ func (s *inventory) match(links []rtnl.Link, leases []nat.Lease) {
 	s.live = slices.DeleteFunc(s.live, func(t tenant) bool { return len(t.leased) == 0 && !alive(t.who.pid) })
 }
 
-// holds finds the tenant of an address: the one that has the lease, or else one
-// that has none for it.
-func (s *inventory) holds(a netip.Addr) *tenant {
-	var found *tenant
+// lessee finds the tenant that has the lease of an address.
+func (s *inventory) lessee(a netip.Addr) *tenant {
 	for i := range s.live {
-		t := &s.live[i]
-		if slices.Contains(t.leased, a) {
-			return t
-		}
-		if t.who.has(a) {
-			found = t
+		if slices.Contains(s.live[i].leased, a) {
+			return &s.live[i]
 		}
 	}
-	return found
+	return nil
+}
+
+// holds finds the tenant of an address: its lessee, or else one that has no
+// lease for it.
+func (s *inventory) holds(a netip.Addr) *tenant {
+	if t := s.lessee(a); t != nil {
+		return t
+	}
+	for i := len(s.live) - 1; i >= 0; i-- {
+		if s.live[i].who.has(a) {
+			return &s.live[i]
+		}
+	}
+	return nil
 }
 
 // holder is who has the lease of an address, in words: a container, or a run
 // that is setting one up, but not this process.
 func (s *inventory) holder(a netip.Addr, self int) string {
-	if t := s.holds(a); t != nil && slices.Contains(t.leased, a) {
+	if t := s.lessee(a); t != nil {
 		return describe(t.link, t.who)
 	}
 	for _, l := range s.held {
@@ -186,9 +194,15 @@ func (s *inventory) holder(a netip.Addr, self int) string {
 // ruleset has changed since the inventory was taken, nothing is deleted, and the
 // error is ERESTART.
 func (s *inventory) sweep() error {
+	leased := make(map[netip.Addr]bool)
+	for _, t := range s.live {
+		for _, a := range t.leased {
+			leased[a] = true
+		}
+	}
 	var ports []nat.Published
 	for _, p := range s.ports {
-		if t := s.holds(p.Address); t == nil || !slices.Contains(t.leased, p.Address) {
+		if !leased[p.Address] {
 			ports = append(ports, p)
 		}
 	}
@@ -234,7 +248,10 @@ func publisher(x *narrator, p nat.Port) string {
 		return ""
 	}
 	for _, q := range s.ports {
-		if t := s.holds(q.Address); overlap(p, q.Port) && q.HostPort == p.HostPort && q.Proto == p.Proto && t != nil && slices.Contains(t.leased, q.Address) {
+		if !overlap(p, q.Port) || q.HostPort != p.HostPort || q.Proto != p.Proto {
+			continue
+		}
+		if t := s.lessee(q.Address); t != nil {
 			return describe(t.link, t.who)
 		}
 	}

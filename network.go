@@ -206,9 +206,12 @@ func groupName(n *network) string {
 	return n.name
 }
 
+// survey takes the inventory, over the run's own connections.
+func (n *network) survey() (*inventory, error) { return (&kernel{n.route, n.nat, n.x}).survey() }
+
 // tidy clears what other runs have left behind in the tables.
 func (n *network) tidy() error {
-	s, err := (&kernel{n.route, n.nat, n.x}).survey()
+	s, err := n.survey()
 	if err != nil {
 		return err
 	}
@@ -262,10 +265,7 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error
 		return nil, err
 	}
 	if err := n.join(b); err != nil {
-		if g != nil {
-			err = errors.Join(err, g.finish())
-		}
-		return nil, err
+		return nil, errors.Join(err, g.finish())
 	}
 	return g, nil
 }

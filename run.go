@@ -45,8 +45,9 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 		c.env = withAddresses(c.env, addrs(net.addresses), o.env)
 	}
 
-	o.x.group(groupName(net), o.limits)
-	group, err := cgroup.New(groupName(net), o.limits)
+	name := groupName(net)
+	o.x.group(name, o.limits)
+	group, err := cgroup.New(name, o.limits)
 	if err != nil {
 		return 0, err
 	}
@@ -180,8 +181,7 @@ func (b *box) letGo(c *command) (*terminal, error) {
 		return nil, b.failure(*m.report, c)
 	}
 	b.x.call("recvmsg(%d) = 0  # the end of file: execve has closed the line", b.line.ours)
-	switch {
-	case master >= 0:
+	if master >= 0 {
 		return joinTerminal(master)
 	}
 	return nil, nil
