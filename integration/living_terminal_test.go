@@ -257,7 +257,7 @@ func TestWindow(t *testing.T) {
 	for _, verb := range [][]string{{address}, {"exec", "172.16.0.31"}} {
 		y := newConsole(t)
 		y.resize(t, 33, 111)
-		c := n.Main(words(verb, script(`stty size; trap 'stty size' WINCH; while :; do read x && exit 3; done`))...)
+		c := n.Main(words(verb, script(`trap 'stty size' WINCH; stty size; while :; do read x && exit 3; done`))...)
 		y.start(t, c)
 		y.await(t, "33 111\n")
 		y.resize(t, 44, 122)
