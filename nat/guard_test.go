@@ -544,6 +544,10 @@ func newWires(t *testing.T) *wires {
 func (w *wires) host(t *testing.T) {
 	t.Helper()
 	sysctl(t, "net/ipv4/ip_forward", "1")
+	// A redirect holds the packet that it is about, number and all, and the
+	// bridge, which learns nothing, brings it to everybody.
+	sysctl(t, "net/ipv4/conf/all/send_redirects", "0")
+	sysctl(t, "net/ipv4/conf/br0/send_redirects", "0")
 	sysctl(t, "net/ipv6/conf/br0/disable_ipv6", "0")
 	sysctl(t, "net/ipv6/conf/all/forwarding", "1")
 	run(t, "ip", "address", "add", ip4Of('h').String()+"/24", "dev", "br0")
