@@ -4,13 +4,14 @@
  * floor: what a run of the container runner costs when nothing but the kernel
  * costs anything.
  *
- *     floor -a|-b|-c [-q] COMMAND [ARG...]
+ *     floor -a|-b|-c [-q] [-l LENGTH] COMMAND [ARG...]
  *
  *     -a  namespaces alone: clone, mounts, hostname, exec, a tiny init
  *     -b  and the network: a veth on br0, 172.16.0.30/24, a route, the lease
  *         in nf_tables, the guardian that takes it back
  *     -c  and a published port, 80:8000
  *     -q  and the questions that the runner asks to be sure, see ask()
+ *     -l  the length of the network's prefix (24)
  *
  * It makes the same changes as "main -p 80:8000 172.16.0.30 COMMAND", with the
  * same messages, and expects br0 and the ruleset to be there, from an earlier
@@ -59,9 +60,7 @@
 #define BRIDGE "br0"
 #define TABLE "container"
 #define ADDRESS htonl(0xac10001e) /* 172.16.0.30 */
-#define NETWORK htonl(0xac100000) /* 172.16.0.0/24 */
-#define NETWORK_END htonl(0xac100100)
-#define BROADCAST htonl(0xac1000ff)
+#define NETWORK 0xac100000 /* 172.16.0.0/24, or as -l says */
 #define GATEWAY htonl(0xac100064) /* 172.16.0.100 */
 #define HOST_PORT 80
 #define CONTAINER_PORT 8000
@@ -72,6 +71,7 @@
 #endif
 
 static bool published; /* mode c */
+static int prefix = 24;
 static char **command;
 
 static void die(const char *what)
@@ -264,11 +264,11 @@ static void configure(struct batch *b, int index)
 	end(b, inet);
 	end(b, spec);
 
-	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = index};
+	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = prefix, .ifa_index = index};
 	message(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &a, sizeof a);
 	attr_u32(b, IFA_LOCAL, ADDRESS);
 	attr_u32(b, IFA_ADDRESS, ADDRESS);
-	attr_u32(b, IFA_BROADCAST, BROADCAST);
+	attr_u32(b, IFA_BROADCAST, htonl(NETWORK + (1u << (32 - prefix)) - 1));
 
 	link_message(b, RTM_NEWLINK, 0, index, IFF_UP);
 
@@ -350,7 +350,7 @@ static void claim(struct batch *b, int type, int flags, uint32_t index)
 static void take(struct batch *b, uint32_t index)
 {
 	char names[2][IFNAMSIZ] = {BRIDGE, BRIDGE};
-	uint32_t first = NETWORK, last = NETWORK_END;
+	uint32_t first = htonl(NETWORK), last = htonl(NETWORK + (1u << (32 - prefix)));
 
 	begin_transaction(b);
 	struct nlattr *list = elements(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "bridges");
@@ -601,7 +601,7 @@ static void connect_container(pid_t pid, bool questions)
 
 static void usage(void)
 {
-	dprintf(2, "usage: floor -a|-b|-c [-q] COMMAND [ARG...]\n");
+	dprintf(2, "usage: floor -a|-b|-c [-q] [-l LENGTH] COMMAND [ARG...]\n");
 	exit(125);
 }
 
@@ -609,11 +609,13 @@ int main(int argc, char **argv)
 {
 	bool questions = false;
 	char mode = 0;
-	for (int c; (c = getopt(argc, argv, "+abcq")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "+abcql:")) != -1;) {
 		if (c == '?')
 			usage();
 		else if (c == 'q')
 			questions = true;
+		else if (c == 'l')
+			prefix = atoi(optarg);
 		else
 			mode = c;
 	}

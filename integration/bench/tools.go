@@ -4,8 +4,6 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var (
@@ -29,6 +25,7 @@ var (
 
 const (
 	nothingSource = "int main(void) { return 0; }\n"
+	pauseSource   = "#include <unistd.h>\nint main(void) { write(1, \".\", 1); close(1); for (;;) pause(); }\n"
 	emptySource   = "package main\n\nfunc main() {}\n"
 )
 
@@ -38,6 +35,8 @@ type tools struct {
 	floor    string
 	measurer string
 	nothing  string // the command in the container: it does nothing
+	pause    string // says one byte, and stays
+	traffic  string
 	emptyGo  string
 }
 
@@ -52,6 +51,8 @@ func build(dir string) (*tools, error) {
 		{&t.floor, "floor.c", floorSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.measurer, "measure.c", measureSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.nothing, "nothing.c", nothingSource, []string{"gcc", "-static", "-O2", "-o"}},
+		{&t.pause, "pause.c", pauseSource, []string{"gcc", "-static", "-O2", "-o"}},
+		{&t.traffic, "traffic.c", trafficSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.emptyGo, "empty.go", emptySource, []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o"}},
 	}
 	for _, p := range programs {
@@ -111,8 +112,7 @@ func (t *tools) measure(l *lab, settle time.Duration, argv ...string) (sample, e
 	return s, nil
 }
 
-// contenders are all that can be measured here, and why others can't. (The
-// runner has no way to do (a), namespaces alone.)
+// contenders are all that can be measured here, and why others can't.
 func contenders(o options, t *tools) (all []*contender, missing []string) {
 	published := []string{o.runner, "-p", "80:8000", address, t.nothing}
 	all = []*contender{
@@ -121,34 +121,13 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		{name: "floor", mode: "c", argv: []string{t.floor, "-c", t.nothing}},
 		{name: "floor, asking to be sure", mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
 		{name: "floor, at once", mode: "c", argv: []string{t.floor, "-c", t.nothing}, atOnce: true},
+		{name: "main", mode: "a", argv: []string{o.runner, "-network", "none", t.nothing}},
 		{name: "main", mode: "b", argv: []string{o.runner, address, t.nothing}},
 		{name: "main", mode: "c", argv: published},
 		{name: "main, at once", mode: "c", argv: published, atOnce: true},
 		{name: "main version", argv: []string{o.runner, "version"}},
 		{name: "empty Go program", argv: []string{t.emptyGo}},
 		{name: "empty C program", argv: []string{t.nothing}},
-	}
-	peers := []struct {
-		name, mode string
-		needs      []string
-		argv       func() ([]string, error)
-	}{
-		{"unshare", "a", nil, func() ([]string, error) {
-			return []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--mount-proc", t.nothing}, nil
-		}},
-		{"bubblewrap", "a", []string{"bwrap"}, func() ([]string, error) {
-			return []string{"bwrap", "--bind", "/", "/", "--proc", "/proc", "--unshare-pid", "--unshare-uts",
-				"--unshare-ipc", "--unshare-net", "--unshare-cgroup", "--hostname", "container", t.nothing}, nil
-		}},
-		{"crun", "a", nil, func() ([]string, error) {
-			dir, err := t.bundle()
-			return []string{"crun", "--root", filepath.Join(t.dir, "crun"), "--cgroup-manager", "disabled", "run", "--bundle", dir, "bench"}, err
-		}},
-		{"runc", "a", nil, func() ([]string, error) {
-			dir, err := t.bundle()
-			return []string{"runc", "--root", filepath.Join(t.dir, "runc"), "run", "--bundle", dir, "bench"}, err
-		}},
-		{"the article's commands (ip, nft)", "c", []string{"sh", "unshare", "ip", "nft"}, t.article},
 	}
 	wanted := func(name string) bool {
 		ok, _ := path.Match(o.match, name)
@@ -159,17 +138,17 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		if !wanted(p.name) {
 			continue
 		}
-		c := &contender{name: p.name, mode: p.mode}
+		c := &contender{name: p.name, mode: p.mode, slow: p.slow}
 		err := installed(p.name, p.needs)
 		if err == nil {
-			c.argv, err = p.argv()
+			c.argv, err = p.argv(t)
 		}
 		if err == nil {
 			// What doesn't run here is no reason to measure nothing.
 			_, err = t.measure(nil, 0, c.argv...)
 		}
 		if err != nil {
-			missing = append(missing, fmt.Sprintf("%s: %v", p.name, err))
+			missing = append(missing, fmt.Sprintf("%s (%s): %v", p.name, p.mode, err))
 			continue
 		}
 		all = append(all, c)
@@ -189,51 +168,3 @@ func installed(name string, needs []string) error {
 	return nil
 }
 
-// article is the command line of article.sh.
-func (t *tools) article() ([]string, error) {
-	script := filepath.Join(t.dir, "article.sh")
-	err := os.WriteFile(script, []byte(articleSource), 0o600)
-	for _, fifo := range []string{"ready", "go"} {
-		err = errors.Join(err, unix.Mkfifo(filepath.Join(t.dir, fifo), 0o600))
-	}
-	return []string{"sh", script, t.dir, t.nothing}, err
-}
-
-// bundle makes an OCI bundle (opencontainers/runtime-spec, config.md) with the
-// same namespaces and a root file system of one program.
-func (t *tools) bundle() (string, error) {
-	dir := filepath.Join(t.dir, "bundle")
-	root := filepath.Join(dir, "rootfs")
-	for _, sub := range []string{"proc", "dev", "sys"} {
-		if err := os.MkdirAll(filepath.Join(root, sub), 0o755); err != nil {
-			return "", err
-		}
-	}
-	program, err := os.ReadFile(t.nothing)
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(root, "nothing"), program, 0o755); err != nil {
-		return "", err
-	}
-	type object = map[string]any
-	var namespaces []object
-	for _, n := range []string{"pid", "network", "ipc", "uts", "mount", "cgroup"} {
-		namespaces = append(namespaces, object{"type": n})
-	}
-	config, err := json.Marshal(object{
-		"ociVersion": "1.0.0",
-		"hostname":   "container",
-		"root":       object{"path": "rootfs"},
-		"mounts":     []object{{"destination": "/proc", "type": "proc", "source": "proc"}},
-		"linux":      object{"namespaces": namespaces},
-		"process": object{
-			"user": object{"uid": 0, "gid": 0}, "cwd": "/",
-			"args": []string{"/nothing"}, "env": []string{"PATH=/"},
-		},
-	})
-	if err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600)
-}
