@@ -135,6 +135,9 @@ func start(w io.Writer, t *tools, o options) error {
 	if err != nil {
 		return err
 	}
+	// crun refuses to see a cgroup v2 tree beside those of v1. (EINVAL: there is
+	// none.)
+	_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
 	if o.fifo {
 		// For this thread, which newLab has locked, and all that it starts.
 		if err := priority(unix.SCHED_FIFO, 1); err != nil {
@@ -146,7 +149,8 @@ func start(w io.Writer, t *tools, o options) error {
 	if _, err := t.measure(l, o.settle, o.runner, "-p", "80:8000", address, t.nothing); err != nil {
 		return err
 	}
-	all, missing := contenders(o, t)
+	all, missing, stop := contenders(o, t)
+	defer stop()
 	for round := range o.rounds {
 		for _, i := range rand.Perm(len(all)) {
 			if all[i].slow && round%10 != 0 {
@@ -159,6 +163,9 @@ func start(w io.Writer, t *tools, o options) error {
 	}
 	printTable(w, all)
 	printNotes(w, o, l, missing)
+	if o.write != "" {
+		return drawChart(chartBeside(o.write), all)
+	}
 	return nil
 }
 
@@ -189,6 +196,9 @@ func newLab() (*lab, error) {
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("none", "/run", "tmpfs", 0, ""); err != nil {
+		return nil, fmt.Errorf("mount /run: %w", err)
 	}
 	c, err := rtnl.Dial(nil)
 	if err != nil {
@@ -249,6 +259,9 @@ type contender struct {
 
 	// slow ones are measured in every tenth round.
 	slow bool
+
+	// variant is of another with the same mode: not one of its own in a chart.
+	variant bool
 
 	samples []sample
 }

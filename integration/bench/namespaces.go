@@ -22,8 +22,8 @@ type ground struct {
 
 // newGround makes network namespaces with their loopback up.
 func newGround(names ...string) (*ground, error) {
-	if err := unix.Mount("none", "/run", "tmpfs", 0, ""); err != nil {
-		return nil, fmt.Errorf("mount /run: %w", err)
+	if _, err := newLab(); err != nil {
+		return nil, err
 	}
 	g := &ground{}
 	for _, n := range names {
@@ -68,15 +68,14 @@ func (g *ground) serve(name string, argv ...string) error {
 	return nil
 }
 
-// leave ends what serves, and takes the namespaces away.
-func (g *ground) leave() error {
+// leave ends what serves. The namespaces end with the mount namespace.
+func (g *ground) leave() {
 	for _, c := range g.running {
 		_ = unix.Kill(-c.Process.Pid, unix.SIGTERM)
 	}
 	for _, c := range g.running {
 		_ = c.Wait() // a server is ended by a signal
 	}
-	return unix.Unmount("/run", unix.MNT_DETACH)
 }
 
 // until tries something for ten seconds, until it works.

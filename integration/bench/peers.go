@@ -6,8 +6,11 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,29 +24,30 @@ type peer struct {
 	needs      []string // other programs than the one it is called by
 	slow       bool
 	argv       func(t *tools) ([]string, error)
+	stop       func(t *tools) error // when all is measured
 }
 
 var peers = []peer{
-	{"unshare", "a", nil, false, func(t *tools) ([]string, error) {
+	{name: "unshare", mode: "a", argv: func(t *tools) ([]string, error) {
 		return []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--mount-proc", t.nothing}, nil
 	}},
-	{"bubblewrap", "a", []string{"bwrap"}, false, func(t *tools) ([]string, error) { return bubblewrap(t), nil }},
-	{"crun", "a", nil, false, func(t *tools) ([]string, error) {
+	{name: "bubblewrap", mode: "a", needs: []string{"bwrap"}, argv: func(t *tools) ([]string, error) { return bubblewrap(t), nil }},
+	{name: "crun", mode: "a", argv: func(t *tools) ([]string, error) {
 		dir, err := t.bundle("")
 		return []string{"crun", "--root", filepath.Join(t.dir, "crun"), "--cgroup-manager", "disabled", "run", "--bundle", dir, "bench"}, err
 	}},
-	{"runc", "a", nil, true, func(t *tools) ([]string, error) {
+	{name: "runc", mode: "a", slow: true, argv: func(t *tools) ([]string, error) {
 		dir, err := t.bundle("")
 		return []string{"runc", "--root", filepath.Join(t.dir, "runc"), "run", "--bundle", dir, "bench"}, err
 	}},
-	{"systemd-nspawn on a bridge", "b", []string{"systemd-nspawn"}, true, func(t *tools) ([]string, error) {
+	{name: "systemd-nspawn on a bridge", mode: "b", needs: []string{"systemd-nspawn"}, slow: true, argv: func(t *tools) ([]string, error) {
 		dir, err := t.bundle("")
 		return []string{"systemd-nspawn", "-q", "--register=no", "--keep-unit", "--network-bridge=br0", "-D", filepath.Join(dir, "rootfs"), "/nothing"}, err
 	}},
-	{"the article's commands (ip, nft)", "c", []string{"sh", "unshare", "ip", "nft"}, false, (*tools).article},
-	{"crun, CNI's bridge, portmap and firewall", "c", []string{"crun", "cnitool", "ip", "iptables"}, true, func(t *tools) ([]string, error) { return t.peer("cni") }},
-	{"podman, netavark, crun", "c", []string{"podman", "crun", "iptables"}, true, func(t *tools) ([]string, error) { return t.peer("podman") }},
-	{"docker", "c", []string{"docker", "dockerd"}, true, func(t *tools) ([]string, error) { return t.peer("docker") }},
+	{name: "the article's commands (ip, nft)", mode: "c", needs: []string{"sh", "unshare", "ip", "nft"}, argv: (*tools).article},
+	{name: "crun, CNI's bridge, portmap and firewall", mode: "c", needs: []string{"crun", "cnitool", "ip", "iptables"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("cni") }},
+	{name: "podman, netavark, crun", mode: "c", needs: []string{"podman", "crun", "iptables"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("podman") }},
+	{name: "docker", mode: "c", needs: []string{"docker", "dockerd"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("docker") }, stop: func(t *tools) error { return t.script("stop", "docker") }},
 }
 
 // bubblewrap is its command line for the namespaces that the runner makes, with
@@ -56,10 +60,6 @@ func bubblewrap(t *tools) []string {
 // peer prepares one of those that peer.sh knows, and is the command line of one
 // run.
 func (t *tools) peer(name string) ([]string, error) {
-	script := filepath.Join(t.dir, "peer.sh")
-	if err := os.WriteFile(script, []byte(peerSource), 0o600); err != nil {
-		return nil, err
-	}
 	netns := ""
 	if name == "cni" {
 		netns = "/run/netns/bench"
@@ -67,10 +67,27 @@ func (t *tools) peer(name string) ([]string, error) {
 	if _, err := t.bundle(netns); err != nil {
 		return nil, err
 	}
-	if _, err := output(shell(script, "prepare", name, t.dir)); err != nil {
+	script := filepath.Join(t.dir, "peer.sh")
+	if err := os.WriteFile(script, []byte(peerSource), 0o600); err != nil {
 		return nil, err
 	}
-	return []string{"sh", script, "run", name, t.dir}, nil
+	return []string{"sh", script, "run", name, t.dir}, t.script("prepare", name)
+}
+
+func (t *tools) script(verb, name string) error {
+	c := exec.Command("sh", filepath.Join(t.dir, "peer.sh"), verb, name, t.dir)
+	// Not a pipe: a daemon that it starts would hold it open.
+	said, err := os.CreateTemp(t.dir, "said")
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	c.Stderr = said
+	if err := c.Run(); err != nil {
+		text, _ := os.ReadFile(said.Name())
+		return fmt.Errorf("%s %s: %w: %s", verb, name, err, strings.TrimSpace(string(text)))
+	}
+	return nil
 }
 
 // article is the command line of article.sh.
@@ -84,11 +101,12 @@ func (t *tools) article() ([]string, error) {
 }
 
 // bundle makes an OCI bundle (opencontainers/runtime-spec, config.md) with the
-// same namespaces and a root file system of one program.
+// same namespaces, of which a network namespace may be there already, and a
+// root file system of one program.
 func (t *tools) bundle(netns string) (string, error) {
 	dir := filepath.Join(t.dir, "bundle", filepath.Base(netns))
 	root := filepath.Join(dir, "rootfs")
-	for _, sub := range []string{"proc", "dev", "sys"} {
+	for _, sub := range []string{"proc", "dev", "sys", "usr", "etc", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(root, sub), 0o755); err != nil {
 			return "", err
 		}
@@ -101,8 +119,12 @@ func (t *tools) bundle(netns string) (string, error) {
 		return "", err
 	}
 	type object = map[string]any
-	var namespaces []object
-	for _, n := range []string{"pid", "network", "ipc", "uts", "mount", "cgroup"} {
+	net := object{"type": "network"}
+	if netns != "" {
+		net["path"] = netns
+	}
+	namespaces := []object{net}
+	for _, n := range []string{"pid", "ipc", "uts", "mount", "cgroup"} {
 		namespaces = append(namespaces, object{"type": n})
 	}
 	config, err := json.Marshal(object{

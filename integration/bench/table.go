@@ -64,18 +64,23 @@ func printTable(w io.Writer, all []*contender) {
 	}
 }
 
-func printMachine(w io.Writer, o options, t *tools) {
+// machine tells what is measured, and on what.
+func machine(w io.Writer, _ *tools, o options) error {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Fprintf(w, "%s, %d CPUs, Linux %s, load %s\n", processor(), runtime.NumCPU(), unix.ByteSliceToString(u.Release[:]), strings.TrimSpace(string(load)))
 	fmt.Fprintf(w, "%s; %s; %s\n", firstLine(o.runner, "version"), firstLine("gcc", "--version"), firstLine("go", "version"))
-	for _, v := range [][]string{{"ip", "-V"}, {"nft", "-v"}, {"unshare", "-V"}, {"bwrap", "--version"}, {"crun", "--version"}, {"runc", "--version"}} {
+	for _, v := range [][]string{
+		{"ip", "-V"}, {"nft", "-v"}, {"unshare", "-V"}, {"bwrap", "--version"}, {"crun", "--version"}, {"runc", "--version"},
+		{"systemd-nspawn", "--version"}, {"podman", "--version"}, {"dockerd", "--version"}, {"iptables", "-V"}, {"iperf3", "-v"},
+	} {
 		if s := firstLine(v...); s != "" {
 			fmt.Fprintf(w, "%s; ", s)
 		}
 	}
-	fmt.Fprintf(w, "medians of %d, interleaved\n\n", o.rounds)
+	_, err := fmt.Fprintf(w, "medians of %d, interleaved\n", o.rounds)
+	return err
 }
 
 // processor is the CPU's name, where the architecture tells it.
@@ -118,6 +123,6 @@ veth and guardian are still on their way out; all else waits for them (-settle).
 		fmt.Fprintf(w, "\n%d times the links were still there after %v.\n", l.waits, o.settle)
 	}
 	for _, m := range missing {
-		fmt.Fprintf(w, "\nnot measured: %s\n", strings.TrimSpace(m))
+		fmt.Fprintf(w, "\nNot measured: %s.\n", strings.TrimSpace(m))
 	}
 }

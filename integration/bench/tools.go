@@ -113,13 +113,23 @@ func (t *tools) measure(l *lab, settle time.Duration, argv ...string) (sample, e
 }
 
 // contenders are all that can be measured here, and why others can't.
-func contenders(o options, t *tools) (all []*contender, missing []string) {
+//
+// What was started for it has to be stopped.
+func contenders(o options, t *tools) (all []*contender, missing []string, stop func()) {
+	var stops []func(*tools) error
+	stop = func() {
+		for _, s := range stops {
+			if err := s(t); err != nil {
+				fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+			}
+		}
+	}
 	published := []string{o.runner, "-p", "80:8000", address, t.nothing}
 	all = []*contender{
 		{name: "floor", mode: "a", argv: []string{t.floor, "-a", t.nothing}},
 		{name: "floor", mode: "b", argv: []string{t.floor, "-b", t.nothing}},
 		{name: "floor", mode: "c", argv: []string{t.floor, "-c", t.nothing}},
-		{name: "floor, asking to be sure", mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
+		{name: "floor, asking to be sure", mode: "c", variant: true, argv: []string{t.floor, "-c", "-q", t.nothing}},
 		{name: "floor, at once", mode: "c", argv: []string{t.floor, "-c", t.nothing}, atOnce: true},
 		{name: "main", mode: "a", argv: []string{o.runner, "-network", "none", t.nothing}},
 		{name: "main", mode: "b", argv: []string{o.runner, address, t.nothing}},
@@ -151,9 +161,12 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 			missing = append(missing, fmt.Sprintf("%s (%s): %v", p.name, p.mode, err))
 			continue
 		}
+		if p.stop != nil {
+			stops = append(stops, p.stop)
+		}
 		all = append(all, c)
 	}
-	return all, missing
+	return all, missing, stop
 }
 
 func installed(name string, needs []string) error {
@@ -167,4 +180,3 @@ func installed(name string, needs []string) error {
 	}
 	return nil
 }
-

@@ -249,7 +249,7 @@ func traffic(w io.Writer, t *tools, o options) error {
 	}
 	g, err := meet(t, o, hosts)
 	if g != nil {
-		defer func() { _ = g.leave() }()
+		defer g.leave()
 	}
 	if err != nil {
 		return err
@@ -304,7 +304,7 @@ func connections(w io.Writer, t *tools, o options) error {
 	}
 	g, err := meet(t, o, hosts)
 	if g != nil {
-		defer func() { _ = g.leave() }()
+		defer g.leave()
 	}
 	if err != nil {
 		return err
