@@ -34,6 +34,7 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 	p := &program{line: uintptr(l.theirs)}
 
 	p.name("init")
+	p.setUp = append(p.setUp, p.forget(nil)...)
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())

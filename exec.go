@@ -87,8 +87,9 @@ func execIn(o *execOptions) (status int, err error) {
 		l.close()
 		return 0, err
 	}
-	b, err := start(o.x, p, 0, group, l)
-	if err != nil {
+	b := &box{x: o.x, prog: p, line: l, pidfd: -1}
+	if err := b.start(0, group); err != nil {
+		l.close()
 		return 0, err
 	}
 	defer b.kill()
@@ -108,6 +109,7 @@ func execIn(o *execOptions) (status int, err error) {
 func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs), target: uintptr(target)}
 	p.name("joiner")
+	p.setUp = append(p.setUp, p.forget(nil)...)
 	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
 	p.setUp = append(p.setUp,
 		dieWithParent(),
