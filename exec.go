@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"strconv"
@@ -211,15 +210,15 @@ func (x *target) plan(o *execOptions, addresses []netip.Addr) (*command, error) 
 
 // hostname is the container's, as its own file tells it.
 func (x *target) hostname() (string, error) {
-	f, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
+	fd, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return "container", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 2*maxHostname))
+	defer unix.Close(fd)
+	b, err := readAll(fd, "etc/hostname", 2*maxHostname)
 	return strings.TrimSpace(string(b)), err
 }
 

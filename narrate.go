@@ -315,9 +315,6 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 func (x *narrator) willDo(p *program, label string, pid int) {
 	x.note("process %d, the %s, will do this by itself:", pid, p.called())
 	x.steps(p, p.setUp, label)
-	if p.brother != nil {
-		x.step(label, p.brother.cloneWords()+"  # the container's first process")
-	}
 	if len(p.command) > 0 {
 		x.step(label, "clone(SIGCHLD)  # the command's process, which then does this:")
 		x.steps(p, p.command, "command")
@@ -336,6 +333,7 @@ func (x *narrator) brother(p *program, pid int) {
 	}
 	x.carriedOut(p, true)
 	if x.level > 0 {
+		x.step("guardian", fmt.Sprintf("%s = %d", p.cloneWords(), pid))
 		x.willDo(p, "child", pid)
 	}
 }

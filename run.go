@@ -86,7 +86,9 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 		line.close()
 		return 0, err
 	}
-	// From here on signals wait until there is a command to pass them to.
+	// From here on signals wait until there is a command to pass them to. (The
+	// runtime starts threads for this, while the namespaces are made. In a
+	// goroutine of its own, beside what follows, it takes longer.)
 	signals := catchSignals()
 	var hostErr error
 	if !o.auto {
