@@ -111,16 +111,19 @@ func (t *tools) measure(l *lab, settle time.Duration, argv ...string) (sample, e
 	return s, nil
 }
 
-// contenders are all that can be measured here, and why others can't. (The
-// runner has no way to do (a), namespaces alone.)
+// contenders are all that can be measured here, and why others can't.
 func contenders(o options, t *tools) (all []*contender, missing []string) {
 	published := []string{o.runner, "-p", "80:8000", address, t.nothing}
 	all = []*contender{
 		{name: "floor", mode: "a", argv: []string{t.floor, "-a", t.nothing}},
 		{name: "floor", mode: "b", argv: []string{t.floor, "-b", t.nothing}},
 		{name: "floor", mode: "c", argv: []string{t.floor, "-c", t.nothing}},
+		{name: "reckless floor", mode: "a", argv: []string{t.floor, "-a", "-r", t.nothing}},
+		{name: "reckless floor", mode: "b", argv: []string{t.floor, "-b", "-r", t.nothing}},
+		{name: "reckless floor", mode: "c", argv: []string{t.floor, "-c", "-r", t.nothing}},
 		{name: "floor, asking to be sure", mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
 		{name: "floor, at once", mode: "c", argv: []string{t.floor, "-c", t.nothing}, atOnce: true},
+		{name: "main", mode: "a", argv: []string{o.runner, "-network", "none", t.nothing}},
 		{name: "main", mode: "b", argv: []string{o.runner, address, t.nothing}},
 		{name: "main", mode: "c", argv: published},
 		{name: "main, at once", mode: "c", argv: published, atOnce: true},
@@ -154,7 +157,7 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		ok, _ := path.Match(o.match, name)
 		return ok || o.match == ""
 	}
-	all = slices.DeleteFunc(all, func(c *contender) bool { return c.name != "floor" && !wanted(c.name) })
+	all = slices.DeleteFunc(all, func(c *contender) bool { return !strings.HasSuffix(c.name, "floor") && !wanted(c.name) })
 	for _, p := range peers {
 		if !wanted(p.name) {
 			continue
