@@ -82,8 +82,8 @@ func newGuardian(box *box, flags uint64, group *cgroup.Group, c *nl.Conn, ports 
 }
 
 func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int) error {
-	// Some hundred bytes are what a port's messages take, in each family.
-	size := (64<<10 + ports<<10 + 1<<16 - 1) &^ (1<<16 - 1)
+	// In both families a port's messages take 170 bytes.
+	size := (64<<10 + ports<<8 + 1<<16 - 1) &^ (1<<16 - 1)
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return os.NewSyscallError("mmap", err)
