@@ -4,7 +4,7 @@
  * floor: what a run of the container runner costs when nothing but the kernel
  * costs anything.
  *
- *     floor -a|-b|-c [-q] [-l LENGTH] COMMAND [ARG...]
+ *     floor -a|-b|-c [-q] [-r] [-l LENGTH] COMMAND [ARG...]
  *
  *     -a  namespaces alone: clone, mounts, hostname, exec, a tiny init
  *     -b  and the network: a veth on br0, 172.16.0.30/24, a route, the lease
@@ -12,20 +12,22 @@
  *     -c  and a published port, 80:8000
  *     -q  and the questions that the runner asks to be sure, see ask()
  *     -l  the length of the network's prefix (24)
+ *     -r  reckless: the children share its memory
  *
  * It makes the same changes as "main -p 80:8000 172.16.0.30 COMMAND", with the
  * same messages, and expects br0 and the ruleset to be there, from an earlier
- * run of main in the same network namespace. Where the runner does what a
- * careful program does, this does what a reckless one may:
+ * run of main in the same network namespace. It clones with the same flags, but
+ * where the runner does what a careful program does, this does not:
  *
- *   - the children share its memory (CLONE_VM), so no page table is copied and
- *     no page either, and the last of them to end gives the memory back, which
- *     is the guardian, when nobody waits any more;
  *   - the container's first process is cloned before anything else is done;
  *   - messages of one socket go in one sendto, and none asks for an
  *     acknowledgement: all it takes is the answer to a question behind them, or
  *     a look whether there is one;
- *   - no error is explained or undone.
+ *   - no error is explained or undone;
+ *   - with -r the children share its memory (CLONE_VM), which no program may that
+ *     has threads, as every Go program has: no page table is copied and no page
+ *     either, and the last of them to end gives the memory back, which is the
+ *     guardian, when nobody waits any more.
  *
  * (The first line keeps the go command from taking this for cgo.)
  */
@@ -72,6 +74,7 @@
 
 static bool published; /* mode c */
 static int prefix = 24;
+static int sharing;    /* CLONE_VM, with -r */
 static char **command;
 
 static void die(const char *what)
@@ -434,7 +437,7 @@ static int first(void *unused)
 	if (network && must(read(line[0], &byte, 1), "read") == 0)
 		_exit(125);
 
-	pid_t pid = vfork();
+	pid_t pid = sharing ? vfork() : fork();
 	if (pid == 0) {
 		static char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "HOSTNAME=container", NULL};
 		setsid();
@@ -442,7 +445,7 @@ static int first(void *unused)
 		execve(command[0], command, env);
 		die(command[0]);
 	}
-	must(pid, "vfork");
+	must(pid, "fork");
 	close_range(0, ~0u, 0);
 	for (;;) {
 		int status, sig = sigwaitinfo(&every_signal, NULL);
@@ -477,7 +480,7 @@ static int guardian(void *unused)
 	_exit(0);
 }
 
-/* Stacks of the children: they share our memory. */
+/* Stacks of the children: they may share our memory. */
 static char stacks[2][65536] __attribute__((aligned(16)));
 
 /* reserve binds the published port. */
@@ -564,7 +567,7 @@ static void connect_container(pid_t pid, bool questions)
 	nft = must(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), "socket");
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, guardian_line), "socketpair");
 	release(&releasing, index);
-	must(clone(guardian, stacks[1] + sizeof stacks[1], CLONE_VM | SIGCHLD, NULL), "clone");
+	must(clone(guardian, stacks[1] + sizeof stacks[1], sharing | SIGCHLD, NULL), "clone");
 	close(guardian_line[0]);
 	b.len = 0;
 	take(&b, index);
@@ -601,7 +604,7 @@ static void connect_container(pid_t pid, bool questions)
 
 static void usage(void)
 {
-	dprintf(2, "usage: floor -a|-b|-c [-q] [-l LENGTH] COMMAND [ARG...]\n");
+	dprintf(2, "usage: floor -a|-b|-c [-q] [-r] [-l LENGTH] COMMAND [ARG...]\n");
 	exit(125);
 }
 
@@ -609,13 +612,15 @@ int main(int argc, char **argv)
 {
 	bool questions = false;
 	char mode = 0;
-	for (int c; (c = getopt(argc, argv, "+abcql:")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "+abcqrl:")) != -1;) {
 		if (c == '?')
 			usage();
 		else if (c == 'q')
 			questions = true;
 		else if (c == 'l')
 			prefix = atoi(optarg);
+		else if (c == 'r')
+			sharing = CLONE_VM;
 		else
 			mode = c;
 	}
@@ -630,7 +635,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_SETMASK, &every_signal, &mask);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line), "socketpair");
 	pid_t pid = must(clone(first, stacks[0] + sizeof stacks[0],
-			       CLONE_VM | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP | SIGCHLD,
+			       sharing | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP | SIGCHLD,
 			       NULL, &pidfd), "clone");
 	close(line[0]);
 	if (published)

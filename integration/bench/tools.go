@@ -129,7 +129,10 @@ func contenders(o options, t *tools) (all []*contender, missing []string, stop f
 		{name: "floor", mode: "a", argv: []string{t.floor, "-a", t.nothing}},
 		{name: "floor", mode: "b", argv: []string{t.floor, "-b", t.nothing}},
 		{name: "floor", mode: "c", argv: []string{t.floor, "-c", t.nothing}},
-		{name: "floor, asking to be sure", mode: "c", variant: true, argv: []string{t.floor, "-c", "-q", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "a", argv: []string{t.floor, "-a", "-r", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "b", argv: []string{t.floor, "-b", "-r", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "c", argv: []string{t.floor, "-c", "-r", t.nothing}},
+		{name: "floor, asking to be sure", variant: true, mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
 		{name: "floor, at once", mode: "c", argv: []string{t.floor, "-c", t.nothing}, atOnce: true},
 		{name: "main", mode: "a", argv: []string{o.runner, "-network", "none", t.nothing}},
 		{name: "main", mode: "b", argv: []string{o.runner, address, t.nothing}},
@@ -143,7 +146,7 @@ func contenders(o options, t *tools) (all []*contender, missing []string, stop f
 		ok, _ := path.Match(o.match, name)
 		return ok || o.match == ""
 	}
-	all = slices.DeleteFunc(all, func(c *contender) bool { return c.name != "floor" && !wanted(c.name) })
+	all = slices.DeleteFunc(all, func(c *contender) bool { return !strings.HasSuffix(c.name, "floor") && !wanted(c.name) })
 	for _, p := range peers {
 		if !wanted(p.name) {
 			continue

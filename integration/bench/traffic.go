@@ -38,10 +38,6 @@ const firstPort = 10000
 // port is the one that is published last, and so the last of a list of rules.
 func (h *host) port() int { return firstPort + h.ports - 1 }
 
-func (h *host) published() string {
-	return fmt.Sprintf("%d-%d", firstPort, h.port())
-}
-
 // byMain is the network that the runner makes.
 func byMain(g *ground, t *tools, o options, h *host) error {
 	args := []string{o.runner}
