@@ -12,6 +12,9 @@
 //	                                             signals that come; end after COUNT (1)
 //	probe net                                    print interfaces, addresses and routes
 //	probe net6                                   print IPv6 addresses and routes
+//	probe without CALL[/ARG:MASK]=ERRNO... -- COMMAND [ARG...]
+//	                                             run a command as on a kernel that answers
+//	                                             so to system calls (without.go)
 //	probe agent                                  do what the lines of standard input say
 //
 // Networks and addresses are those of Go's package net: "tcp" ":8000". Any verb
@@ -52,6 +55,8 @@ func run(args []string) error {
 		}
 		fmt.Println("ready")
 		select {}
+	case "without":
+		return without(args[1:])
 	case "pour":
 		return pour(args[1:])
 	case "signals":
