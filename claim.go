@@ -106,6 +106,10 @@ func (n *network) tables(want *nat.Claim) error {
 // may have taken them away under containers that run, and what is theirs is put
 // back.
 func (n *network) makeTables(families []nat.Family) error {
+	return withModules(n.x, natModules, func() error { return n.tryTables(families) })
+}
+
+func (n *network) tryTables(families []nat.Family) error {
 	there, err := nat.Tables(n.nat)
 	if err != nil || len(missing(there, families)) == 0 {
 		return err
