@@ -24,7 +24,7 @@ var (
 	linkModules = []string{"bridge", "veth"}
 	natModules  = []string{
 		"nfnetlink", "nf_tables", "nf_tables_set", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_ipv4", "nft_fib_ipv6",
-		"nft_reject_ipv4", "nft_reject_ipv6", "nf_conntrack_netlink",
+		"nft_reject_ipv4", "nft_reject_ipv6", "nft_meta_bridge", "nf_conntrack_netlink",
 		// Before Linux 5.2:
 		"nf_tables_ipv4", "nf_tables_ipv6", "nf_tables_bridge", "nft_meta", "nft_chain_nat_ipv4", "nft_chain_nat_ipv6", "nft_masq_ipv4", "nft_masq_ipv6",
 	}
