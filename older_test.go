@@ -121,7 +121,7 @@ func TestWalkInRoot(t *testing.T) {
 	}
 	for name, to := range map[string]string{
 		"up": "../../outside", "absolute": "/etc/passwd", "away": dir + "/outside", "loop": "loop", "loop2": "loop3", "loop3": "loop2",
-		"dir": "a/b", "deep": "dir/../../a/./b//c", "slash": "a/", "fileslash": "file/", "dots": "../../..", "none": "no/such", "through": "/dir/c/file", "file2": "a/../deep/file",
+		"dir": "a/b", "deep": "dir/../../a/./b//c", "slash": "a/", "fileslash": "file/", "dots": "../../..", "none": "no/such", "through": "/dir/c/file", "file2": "a/../deep/file", "a/b/top": "/etc/passwd", "a/b/up": "../../etc/passwd",
 	} {
 		if err := os.Symlink(to, filepath.Join(dir, "root", name)); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestWalkInRoot(t *testing.T) {
 		return to
 	}
 	names := []string{"", "/", ".", "..", "../..", "/..", "//", "./", "no", "no/", "no/..", "a", "a/", "a//b", "a/.", "a/..", "a/../..", "a/../../file"}
-	for _, first := range []string{"up", "absolute", "away", "loop", "loop2", "dir", "deep", "slash", "fileslash", "dots", "none", "through", "file2", "file", "etc"} {
+	for _, first := range []string{"up", "absolute", "away", "loop", "loop2", "dir", "deep", "slash", "fileslash", "dots", "none", "through", "file2", "file", "etc", "a/b/top", "a/b/up"} {
 		names = append(names, first, first+"/", first+"/.", first+"/..", first+"/../file", "a/../"+first, "/"+first, first+"/c/file", first+"/passwd", first+"/../etc/passwd")
 	}
 	for _, name := range names {

@@ -204,7 +204,7 @@ func TestOlderRefuses(t *testing.T) {
 func TestOlderNarrates(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
-	c := lacking(t, n, older[3].without, "-x", address, "true")
+	c := lacking(t, n, older[3].without, "-x", "-pids-limit", "50", address, "true")
 	_, stderr, status := c.Result()
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
@@ -214,7 +214,7 @@ func TestOlderNarrates(t *testing.T) {
 			t.Errorf("it tells of %s", word)
 		}
 	}
-	for _, word := range []string{" clone(CLONE_NEWNS|", "rt_sigaction(1…64, SIG_DFL)", "[child] close(4)"} {
+	for _, word := range []string{" clone(CLONE_NEWNS|", "rt_sigaction(1…64, SIG_DFL)", "[guardian] faccessat(", "[child] close(4)"} {
 		if !strings.Contains(stderr, word) {
 			t.Errorf("it does not tell of %q:\n%s", word, stderr)
 		}
