@@ -17,7 +17,10 @@ import (
 // The builders below make the steps of a child. They run in the parent, and
 // do nothing: see clone_linux.go for who runs the steps, and the rules there.
 
-// call is a step: a system call and its arguments, any result taken.
+// call is a step: a system call and its arguments, any result taken. (Inlined,
+// it would be half a kilobyte at each of its many callers.)
+//
+//go:noinline
 func call(text string, trap uintptr, args ...uintptr) step {
 	s := step{text: text, trap: trap, want: anyResult}
 	copy(s.args[:], args)
@@ -25,6 +28,8 @@ func call(text string, trap uintptr, args ...uintptr) step {
 }
 
 // passing makes a step content with errors.
+//
+//go:noinline
 func (s step) passing(errnos ...unix.Errno) step {
 	copy(s.pass[:], errnos)
 	return s
@@ -38,6 +43,8 @@ func (s step) sending(family int, reqs []nl.Request) step {
 }
 
 // wanting makes a step insist on a result.
+//
+//go:noinline
 func (s step) wanting(r uintptr) step {
 	s.want = r
 	return s
@@ -88,30 +95,30 @@ func keepOnly(fds ...int) []step {
 	slices.Sort(fds)
 	var steps []step
 	from := 3
-	closeRange := func(first, last uintptr) {
+	between := func(first, last uintptr) {
 		if first <= last {
-			steps = append(steps, call(fmt.Sprintf("close descriptors %d to %d", first, last), unix.SYS_CLOSE_RANGE, first, last))
+			steps = append(steps, closeRange(fmt.Sprintf("close descriptors %d to %d", first, last), first, last)...)
 		}
 	}
 	for _, fd := range fds {
 		if fd >= from {
-			closeRange(uintptr(from), uintptr(fd)-1)
+			between(uintptr(from), uintptr(fd)-1)
 			from = fd + 1
 		}
 	}
 	// The system call's arguments are unsigned int.
-	closeRange(uintptr(from), uintptr(^uint32(0)))
+	between(uintptr(from), highestFD)
 	return steps
 }
 
 // lowestFD is what the next call that makes a descriptor will give, when
-// keepOnly has closed all but the standard ones, the line and the target, and so
-// many have been opened since.
+// keepOnly has closed all but the standard ones, the line and what leads to the
+// target, and so many have been opened since.
 func (p *program) lowestFD(opened int) uintptr {
 	fd := uintptr(2)
 	for range opened + 1 {
 		fd++
-		for fd == p.line || fd == p.target {
+		for fd == p.line || fd == p.target || fd == p.targetDir {
 			fd++
 		}
 	}
@@ -140,19 +147,27 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
-// enter moves the child into its cgroup, but for version 2's, in which clone3
-// has put it. It writes "0", itself, which costs the kernel a hundredth of what
+// enter moves the child into its cgroup; but not into version 2's if clone3 has
+// put it there. It writes "0", itself, which costs the kernel a hundredth of what
 // it costs when somebody else moves it.
-func (p *program) enter(g *cgroup.Group) []step {
+func (p *program) enter(g *cgroup.Group, cloned bool) []step {
 	var steps []step
 	fd := p.lowestFD(0)
-	for _, file := range g.Entrances(true) {
+	for _, file := range g.Entrances(cloned) {
 		steps = append(steps,
 			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
 			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
 			call("close "+file, unix.SYS_CLOSE, fd))
 	}
 	return steps
+}
+
+// startIn has a child that isn't cloned into its cgroup of version 2 enter that
+// before it does anything else.
+func (p *program) startIn(g *cgroup.Group) {
+	if g.FD() >= 0 {
+		p.instead = append(slices.Clone(p.setUp), p.enter(g, false)...)
+	}
 }
 
 // waitForGo waits until the parent says go on. The end of file means that the
@@ -238,10 +253,13 @@ func (p *program) failed(r report) error {
 	if r.step == cloneStep {
 		return cloneError(unix.Errno(r.errno))
 	}
-	text := "reset a signal's handler"
-	all := p.steps()
-	if r.step >= 0 && int(r.step) < len(all) {
-		text = all[r.step].text
+	all, at := p.steps(), int(r.step)
+	if at < 0 {
+		all, at = p.reset, at-resetStep
+	}
+	text := "a step of the child's"
+	if at >= 0 && at < len(all) {
+		text = all[at].text
 	}
 	e := &stepError{text: text, errno: unix.Errno(r.errno)}
 	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1

@@ -38,7 +38,8 @@ type step struct {
 	args [6]uintptr
 
 	want uintptr       // the result it must have, or anyResult
-	pass [3]unix.Errno // errors that are as good as success
+	pass [4]unix.Errno // errors that are as good as success
+	skip int32         // so many steps behind it stand in for it: success leaves them out
 
 	// For the narrator: the messages that the call sends.
 	family int
@@ -58,11 +59,11 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// Numbers of steps that are in no list: program.reset's, of which there are up to
-// 64, and the cloning of a brother.
+// Numbers of steps that are in none of these lists: the first of program.reset's,
+// and the cloning of a brother.
 const (
-	resetStep = -128
-	cloneStep = -129
+	resetStep = -1 << 20
+	cloneStep = resetStep - 1
 )
 
 const reportSize = unsafe.Sizeof(report{})
@@ -83,8 +84,11 @@ type program struct {
 	ordered []step // orders.steps, with their texts
 	last    []step
 
-	line   uintptr // descriptor of the child's end of its line to the parent
-	target uintptr // pidfd of the container that it is about to join, or 0
+	line uintptr // descriptor of the child's end of its line to the parent
+
+	// Of the container that it is about to join: the pidfd of its first process,
+	// and the directory of that in /proc. 0 is none.
+	target, targetDir uintptr
 
 	mask    sigset    // the parent's signal mask, which the command gets back
 	all     sigset    // every signal
@@ -97,8 +101,11 @@ type program struct {
 
 	args  cloneArgs
 	size  uintptr // of args, as far as it is used
-	reset []step  // resets signal handlers, which clone(2) can't
+	reset []step  // what clone(2) leaves undone: resets signal handlers, and then instead
 	plain bool    // it was clone(2) that made the child
+
+	// How the child enters its cgroup of version 2 when it isn't cloned there.
+	instead []step
 
 	// What ps(1) shows of the child: the bytes of title replace those at argv.
 	argv  unsafe.Pointer
@@ -183,11 +190,11 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 //
 // cgroup is a descriptor of the cgroup v2 directory that the child starts in,
 // or -1 for the parent's own. Where clone(2) has to do (p.plain), it starts in
-// the parent's.
+// the parent's, and goes to its own by p.instead. The pidfd is -1 before Linux 5.2.
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	p.prepare(flags, cgroup)
 	p.args.exitSignal = uint64(unix.SIGCHLD)
-	p.reset = resetSignals(p)
+	p.reset = append(resetSignals(p), p.instead...)
 
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
@@ -209,6 +216,7 @@ func (p *program) prepare(flags uint64, cgroup int) {
 		flags: flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd: uint64(uintptr(unsafe.Pointer(&p.pidfd))),
 	}
+	p.pidfd = -1
 	p.size = cloneArgsSize0
 	if cgroup >= 0 {
 		p.args.flags |= unix.CLONE_INTO_CGROUP
@@ -248,7 +256,7 @@ func resetSignals(p *program) []step {
 			trap: unix.SYS_RT_SIGACTION,
 			args: [6]uintptr{sig, uintptr(unsafe.Pointer(act)), 0, sigsetSize()},
 			want: anyResult,
-			pass: [3]unix.Errno{unix.EINVAL}, // SIGKILL and SIGSTOP have none
+			pass: [4]unix.Errno{unix.EINVAL}, // SIGKILL and SIGSTOP have none
 		})
 	}
 	return steps
@@ -293,6 +301,9 @@ func cloneProcess(p *program) (uintptr, unix.Errno) {
 		p.plain = true
 		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(p.args.exitSignal)
 		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
+		if errno == unix.EINVAL {
+			pid, errno = oldClone(flags&^unix.CLONE_PIDFD, 0)
+		}
 	}
 	return pid, errno
 }
@@ -351,6 +362,9 @@ func runGuardian(p *program) *program {
 		failChild(p, cloneStep, errno)
 	}
 	if pid == 0 {
+		if b.plain {
+			runChild(b, b.reset, resetStep)
+		}
 		return b
 	}
 	told := p.orders
@@ -386,7 +400,12 @@ func nameChild(p *program) {
 //go:noinline
 //go:norace
 func runChild(p *program, steps []step, base int32) {
+	skip := int32(0)
 	for i := range steps {
+		if skip > 0 {
+			skip--
+			continue
+		}
 		s := &steps[i]
 		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 		if errno == unix.EINTR {
@@ -396,10 +415,11 @@ func runChild(p *program, steps []step, base int32) {
 			}
 		}
 		if errno != 0 {
-			if errno == s.pass[0] || errno == s.pass[1] || errno == s.pass[2] {
+			if errno == s.pass[0] || errno == s.pass[1] || errno == s.pass[2] || errno == s.pass[3] {
 				continue
 			}
 		} else if s.want == anyResult || s.want == r {
+			skip = s.skip
 			continue
 		}
 		failChild(p, base+int32(i), errno)

@@ -89,6 +89,7 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 		return os.NewSyscallError("mmap", err)
 	}
 	box.prog.prepare(flags|unix.CLONE_PARENT, group.FD())
+	box.prog.reset = box.prog.instead
 	p := &program{
 		line:    uintptr(g.line.theirs),
 		brother: box.prog,
@@ -113,15 +114,15 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	if group.FD() >= 0 {
 		p.after = append(p.after, call("close the cgroup", unix.SYS_CLOSE, uintptr(group.FD())))
 	}
+	// It outlives the run by a while, and nobody who reads the command's
+	// output is to wait for it.
+	p.after = append(p.after, closeRange("close the standard streams", 0, 2)...)
 	p.after = append(p.after,
-		// It outlives the run by a while, and nobody who reads the command's
-		// output is to wait for it.
-		call("close the standard streams", unix.SYS_CLOSE_RANGE, 0, 2),
 		newSession(),
 		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
 		// If the runner was killed, the container dies with it (dieWithParent);
-		// this makes sure.
-		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, container, uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
+		// this makes sure. (EBADF: before Linux 5.2 there is no pidfd.)
+		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, container, uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS, unix.EPERM, unix.EBADF),
 	)
 	p.last = append(p.last,
 		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
@@ -143,7 +144,7 @@ func lowestBut(others []int) uintptr {
 }
 
 // container waits until the guardian has made the container's first process.
-func (g *guardian) container(b *box, group *cgroup.Group) error {
+func (g *guardian) container(b *box) error {
 	m, err := g.line.hear()
 	switch {
 	case err != nil:
@@ -155,7 +156,7 @@ func (g *guardian) container(b *box, group *cgroup.Group) error {
 	}
 	b.pid, b.prog.plain = int(g.prog.orders.pid), g.prog.orders.plain
 	g.x.brother(b.prog, b.pid)
-	return b.enter(group)
+	return nil
 }
 
 var errKilled = errors.New("guardian: it was killed")
@@ -216,9 +217,10 @@ func (p *program) removeWhenDead(container int, dirs []string) []step {
 	if len(dirs) == 0 {
 		return nil
 	}
+	steps := call("fcntl F_GETFD", unix.SYS_FCNTL, uintptr(container), unix.F_GETFD).orElse(p.removeByAndBy(dirs), unix.EBADF)
 	fds := &unix.PollFd{Fd: int32(container), Events: unix.POLLIN}
 	p.keep = append(p.keep, fds)
-	steps := []step{call("wait for the container's end", unix.SYS_PPOLL, uintptr(unsafe.Pointer(fds)), 1, 0, 0, 0)}
+	steps = append(steps, call("wait for the container's end", unix.SYS_PPOLL, uintptr(unsafe.Pointer(fds)), 1, 0, 0, 0))
 	for _, dir := range dirs {
 		steps = append(steps, call("rmdir "+dir, unix.SYS_UNLINKAT, atFDCWD(), p.str(dir), unix.AT_REMOVEDIR).passing(unix.ENOENT, unix.EBUSY))
 	}

@@ -46,7 +46,7 @@ func guarded(t *testing.T, flags uint64, c *nl.Conn) (*guardian, *box) {
 func TestGuardianMakesContainer(t *testing.T) {
 	for name, flags := range clones {
 		g, b := guarded(t, flags, nil)
-		if err := g.container(b, new(cgroup.Group)); err != nil {
+		if err := g.container(b); err != nil {
 			t.Fatal(err)
 		}
 		if b.prog.plain != (flags != 0) {
@@ -75,7 +75,7 @@ func TestGuardianMakesContainer(t *testing.T) {
 func TestGuardianCloneFails(t *testing.T) {
 	// A thread has the PID namespace of its process.
 	g, b := guarded(t, unix.CLONE_THREAD|unix.CLONE_NEWPID, nil)
-	err := g.container(b, new(cgroup.Group))
+	err := g.container(b)
 	if !errors.Is(err, unix.EINVAL) || !strings.HasPrefix(err.Error(), "clone: ") {
 		t.Errorf("got the error %v, want clone's EINVAL", err)
 	}
@@ -84,13 +84,13 @@ func TestGuardianCloneFails(t *testing.T) {
 
 func TestGuardianKilled(t *testing.T) {
 	g, b := guarded(t, 0, nil)
-	if err := g.container(b, new(cgroup.Group)); err != nil {
+	if err := g.container(b); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Kill(g.pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.container(b, new(cgroup.Group)); !errors.Is(err, errKilled) {
+	if err := g.container(b); !errors.Is(err, errKilled) {
 		t.Errorf("got the error %v, want %v", err, errKilled)
 	}
 	b.kill()
@@ -126,7 +126,7 @@ func TestGuardianOrders(t *testing.T) {
 			}
 			socket := nl.New(fds[0], unix.NETLINK_NETFILTER, nil)
 			g, b := guarded(t, 0, socket)
-			if err := g.container(b, new(cgroup.Group)); err != nil {
+			if err := g.container(b); err != nil {
 				t.Fatal(err)
 			}
 			c.order(t, g)
@@ -158,7 +158,7 @@ func TestGuardianOrders(t *testing.T) {
 // A claim that is larger than was said is an error, and no claim.
 func TestGuardianRoom(t *testing.T) {
 	g, b := guarded(t, 0, nl.New(-1, unix.NETLINK_NETFILTER, nil))
-	if err := g.container(b, new(cgroup.Group)); err != nil {
+	if err := g.container(b); err != nil {
 		t.Fatal(err)
 	}
 	ports := make([]nat.Port, 5000)

@@ -314,6 +314,12 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 // willDo tells of what a child will do.
 func (x *narrator) willDo(p *program, label string, pid int) {
 	x.note("process %d, the %s, will do this by itself:", pid, p.called())
+	if p.plain {
+		if len(p.reset) > len(p.instead) {
+			x.step(label, "rt_sigaction(1…64, SIG_DFL)  # but of those that are ignored")
+		}
+		x.steps(p, p.instead, label)
+	}
 	x.steps(p, p.setUp, label)
 	if len(p.command) > 0 {
 		x.step(label, "clone(SIGCHLD)  # the command's process, which then does this:")
@@ -340,11 +346,11 @@ func (x *narrator) brother(p *program, pid int) {
 
 // cloneWords is the system call that makes a child.
 func (p *program) cloneWords(signal ...string) string {
-	name := "clone3"
+	name, flags := "clone3", p.args.flags
 	if p.plain {
-		name = "clone"
+		name, flags = "clone", flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)
 	}
-	return name + "(" + bits(cloneFlags, p.args.flags, signal...) + ")"
+	return name + "(" + bits(cloneFlags, flags, signal...) + ")"
 }
 
 func (x *narrator) steps(p *program, steps []step, label string) {
@@ -352,8 +358,15 @@ func (x *narrator) steps(p *program, steps []step, label string) {
 		return
 	}
 	objects := p.objects()
+	instead, before := int32(0), label
 	for _, s := range steps {
+		if instead--; instead < 0 {
+			label = before
+		}
 		x.step(label, s.words(objects))
+		if s.skip > 0 && s.pass[0] != 0 {
+			instead, label = s.skip, label+" if "+s.pass[0].Error()
+		}
 		for _, r := range s.sends {
 			x.step(label, words(r))
 			if x.level > 1 {

@@ -59,7 +59,11 @@ func newNetwork(o *options, stderr io.Writer) (*network, error) {
 	}
 	n := &network{o: o, x: o.x, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
 	if o.nat {
-		if n.nat, err = nat.Dial(o.x.tracer()); err != nil {
+		err := withModules(o.x, natModules, func() (err error) {
+			n.nat, err = nat.Dial(o.x.tracer())
+			return err
+		})
+		if err != nil {
 			n.close()
 			return nil, err
 		}
@@ -186,12 +190,12 @@ func (n *network) makeVeth(pid int) error {
 	if !n.o.nat {
 		// The name may be another's veth, which is to be left alone: where one
 		// request of several fails, rtnetlink goes on with the next.
-		if err := n.route.Do(reqs[0]); err != nil {
+		if err := withModules(n.x, linkModules, func() error { return n.route.Do(reqs[0]) }); err != nil {
 			return err
 		}
 		reqs = reqs[1:]
 	}
-	err := n.route.Do(reqs...)
+	err := withModules(n.x, linkModules, func() error { return n.route.Do(reqs...) })
 	if err != nil {
 		return err
 	}

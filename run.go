@@ -95,7 +95,7 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 		hostErr = ready()
 	}
 	if guard != nil {
-		err = guard.container(box, group)
+		err = guard.container(box)
 	}
 	// When its last process is gone, so are its namespaces and the veth. The
 	// claims go before, and before the ports are free.
@@ -181,19 +181,7 @@ func (b *box) start(flags uint64, group *cgroup.Group) (err error) {
 	}
 	b.line.handOver()
 	b.x.cloned(b.prog, "child", b.pid)
-	if err := b.enter(group); err != nil {
-		b.kill()
-		return err
-	}
 	return nil
-}
-
-// enter puts a first process that clone(2) has made into its cgroup.
-func (b *box) enter(group *cgroup.Group) error {
-	if !b.prog.plain {
-		return nil
-	}
-	return group.Add(b.pid, false)
 }
 
 // letGo lets the first process start the command, and returns when that has

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,25 +18,6 @@ type user struct {
 	uid, gid uint32
 	groups   []uint32
 	home     string
-}
-
-// inRoot opens a file below a directory as if that were the root: neither ".."
-// nor a symbolic link leads out (openat2(2), Linux 5.6).
-func inRoot(dir int, name string, flags uint64) (fd int, err error) {
-	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	// EAGAIN: somewhere something was mounted or renamed while the kernel went
-	// through a "..", so it can't swear to where that led.
-	const tries = 1000
-	for range tries {
-		fd, err = ignoringEINTR(func() (int, error) { return unix.Openat2(dir, name, how) })
-		if !errors.Is(err, unix.EAGAIN) {
-			break
-		}
-	}
-	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return fd, nil
 }
 
 // lookUpUser finds a user, given as UID, NAME, UID:GID, NAME:GROUP or a mix,

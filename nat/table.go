@@ -131,6 +131,10 @@ func (r rule) request(f Family) nl.Request {
 	if r.first {
 		verb, flags = "insert", add
 	}
+	needs := r.needs
+	if needs == "" {
+		needs = "nf_tables: CONFIG_NF_TABLES"
+	}
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWRULE),
 		Flags: flags,
@@ -154,7 +158,7 @@ func (r rule) request(f Family) nl.Request {
 		What: fmt.Sprintf("chain %s %s: %s rule %q", f.table(), r.chain, verb, r.text),
 		Cmd:  fmt.Sprintf("nft %s rule %s %s %s", verb, f.table(), r.chain, shellQuote(r.text)),
 		Advice: []nl.Advice{
-			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + r.needs},
+			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + needs},
 		},
 	}
 }
