@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed floor.c
 	floorSource string
+	//go:embed inside.c
+	insideSource string
 	//go:embed measure.c
 	measureSource string
 	//go:embed article.sh
@@ -54,6 +56,9 @@ func build(dir string) (*tools, error) {
 		{&t.pause, "pause.c", pauseSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.traffic, "traffic.c", trafficSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.emptyGo, "empty.go", emptySource, []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o"}},
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inside.c"), []byte(insideSource), 0o600); err != nil {
+		return nil, err
 	}
 	for _, p := range programs {
 		source := filepath.Join(dir, p.name)
