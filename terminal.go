@@ -61,22 +61,28 @@ type terminal struct {
 	master *os.File
 	fd     int           // of master, which (*os.File).Fd would make blocking
 	saved  *unix.Termios // the caller's settings, nil when it is no terminal
+	keeper *box          // who has the settings too, nil when there are none
 	output chan struct{} // closed when all output has been passed on
 }
 
 // joinTerminal passes bytes between the caller's standard streams and the
 // master end.
-func joinTerminal(master int) (*terminal, error) {
+func joinTerminal(x *narrator, master int) (*terminal, error) {
 	// For leave's deadline.
 	if err := unix.SetNonblock(master, true); err != nil {
 		return nil, fmt.Errorf("the terminal's master end: %w", err)
 	}
 	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), fd: master, output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
-		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, raw(*saved)); err != nil {
-			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
+		now := raw(*saved)
+		if t.keeper, err = startKeeper(x, now, saved); err != nil {
+			return nil, err
 		}
 		t.saved = saved
+		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, now); err != nil {
+			t.restore()
+			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
+		}
 	}
 	go func() {
 		// The end of the caller's input is not the end of the session; as on
@@ -85,12 +91,30 @@ func joinTerminal(master int) (*terminal, error) {
 	}()
 	go func() {
 		defer close(t.output)
-		// EIO, when no process has the slave end any more.
-		if _, err := io.Copy(os.Stdout, t.master); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.drain()
-		}
+		t.show()
 	}()
 	return t, nil
+}
+
+// show passes on what the command writes, until no process has the slave end any
+// more (EIO), or it is not to be waited for. If nobody takes it, because the
+// caller's terminal has hung up, so does the container's: else what writes there
+// would wait for ever.
+func (t *terminal) show() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := t.master.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.drain()
+		}
+		if err != nil {
+			return
+		}
+		if _, err := os.Stdout.Write(buf[:n]); err != nil {
+			_ = t.master.Close()
+			return
+		}
+	}
 }
 
 // raw is what cfmakeraw(3) makes of settings: every byte goes through as it is,
@@ -107,7 +131,7 @@ func raw(s unix.Termios) *unix.Termios {
 
 // resize gives the pty the size of the caller's window; the kernel tells the
 // foreground processes (SIGWINCH).
-func (t *terminal) resize() { copyWindowSize(t.fd) }
+func (t *terminal) resize() { onFD(t.master, copyWindowSize) }
 
 func copyWindowSize(master int) {
 	size, err := unix.IoctlGetWinsize(unix.Stdout, unix.TIOCGWINSZ)
@@ -147,5 +171,6 @@ func (t *terminal) restore() {
 	if t.saved != nil {
 		_ = unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, t.saved)
 		t.saved = nil
+		t.keeper.kill()
 	}
 }
