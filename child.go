@@ -218,28 +218,31 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
-	text := "reset a signal's handler"
+	e := &stepError{text: "reset a signal's handler", errno: unix.Errno(r.errno)}
 	all := slices.Concat(p.setUp, p.command, p.after)
-	if r.step >= 0 && int(r.step) < len(all) {
-		text = all[r.step].text
+	switch {
+	case r.step == forkStep:
+		e.text, e.advice = "fork", cloneAdvice(e.errno)
+	case r.step >= 0 && int(r.step) < len(all):
+		e.text = all[r.step].text
+		e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
 	}
-	e := &stepError{text: text, errno: unix.Errno(r.errno)}
-	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
 	return e
 }
 
 // stepError is a step of a child that failed.
 type stepError struct {
-	text  string
-	errno unix.Errno
-	exec  bool // it was the execve of the command
+	text   string
+	errno  unix.Errno
+	advice string
+	exec   bool // it was the execve of the command
 }
 
 func (e *stepError) Error() string {
 	if e.errno == 0 {
 		return e.text + ": ended early"
 	}
-	return e.text + ": " + e.errno.Error()
+	return e.text + ": " + e.errno.Error() + e.advice
 }
 
 func (e *stepError) Unwrap() error { return e.errno }

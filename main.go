@@ -97,8 +97,8 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 	case "help":
 		return 0, help(args[1:], stdout)
 	case "version":
-		fmt.Fprintln(stdout, version())
-		return 0, nil
+		_, err := fmt.Fprintln(stdout, version())
+		return 0, err
 	}
 	if wantsScript(args) {
 		return 0, printScript(args, stdout)
