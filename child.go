@@ -43,6 +43,12 @@ func (s step) wanting(r uintptr) step {
 	return s
 }
 
+// orElse lets the next step do what this one fails to.
+func (s step) orElse() step {
+	s.or = true
+	return s
+}
+
 // data is the address of bytes that live as long as the program.
 func (p *program) data(b []byte) uintptr {
 	if len(b) == 0 {
@@ -226,8 +232,18 @@ func (p *program) failed(r report) error {
 	case r.step >= 0 && int(r.step) < len(all):
 		e.text = all[r.step].text
 		e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
+		e.advice = mountAdvice(all[r.step].trap, e.errno)
 	}
 	return e
+}
+
+// mountAdvice says why a place to mount on may not be there: mkdir and touch pass
+// over what they can't make.
+func mountAdvice(trap uintptr, errno unix.Errno) string {
+	if errno == unix.ENOENT && (trap == unix.SYS_MOUNT || trap == unix.SYS_MOVE_MOUNT) {
+		return " (it could not be made either: the tree is read-only, or a link in it leads nowhere)"
+	}
+	return ""
 }
 
 // stepError is a step of a child that failed.

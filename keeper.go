@@ -15,12 +15,14 @@ import (
 // as the runner lives. Every run and every exec has one while the caller's
 // terminal is in raw mode, with a guardian or without.
 //
-// By then the terminal may be somebody else's: a shell with job control takes it
-// back as soon as it learns of the death, and sets it as it likes. So the keeper
-// leaves it alone unless the foreground is the runner's process group, and the
-// settings are as the runner has made them. The line ends before anybody can
-// learn of the death (do_exit, kernel/exit.c: exit_files comes before
-// exit_notify), so as a rule the keeper is first.
+// A shell takes its terminal back as soon as it learns of the death, and may set
+// it by itself, or may not. The line ends before anybody can learn of the death
+// (do_exit, kernel/exit.c: exit_files comes before exit_notify), and the keeper
+// goes before others, so as a rule it is first. If it is not, or the runner was
+// stopped before and somebody else has the terminal by now, it leaves alone what
+// is not the runner's any more: it asks for a foreground that is the runner's
+// process group, or the session's leader, which is the shell; and for settings as
+// the runner has made them.
 
 // startKeeper makes a keeper of the terminal at standard input, whose settings
 // will be "now" and are to become "then" again.
@@ -29,7 +31,12 @@ func startKeeper(x *narrator, now, then *unix.Termios) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := keeper(l, int32(unix.Getpgrp()), now, then)
+	session, err := unix.Getsid(0)
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("getsid: %w", err)
+	}
+	p := keeper(l, unix.Getpgrp(), session, now, then)
 	pid, err := p.spawn()
 	if err != nil {
 		l.close()
@@ -40,28 +47,34 @@ func startKeeper(x *narrator, now, then *unix.Termios) (*box, error) {
 	return &box{x: x, prog: p, line: l, pid: pid, pidfd: -1}, nil
 }
 
-// keeper is a keeper's steps. group is the runner's process group. The first
-// step that does not go as it is to ends it.
-func keeper(l *line, group int32, now, then *unix.Termios) *program {
+// keeper is a keeper's steps. group is the runner's process group, session the
+// number of its session's leader. The first step that does not go as it is to
+// ends it.
+func keeper(l *line, group, session int, now, then *unix.Termios) *program {
+	const (
+		stdin = 0
+		fifo  = 1 // SCHED_FIFO, linux/sched.h
+	)
 	p := &program{line: uintptr(l.theirs)}
 	p.name("keeper")
-	const stdin = 0
-	settings := new(unix.Termios)
-	p.keep = append(p.keep, settings, then)
+	settings, priority := new(unix.Termios), &[1]int32{1} // struct sched_param
+	p.keep = append(p.keep, settings, then, priority)
 	// If the terminal is not its controlling one, or no longer that because the
 	// runner was the session's leader, nobody's process group is in the way, and
 	// this stays as it is.
 	foreground := new(int32)
-	*foreground = group
+	*foreground = int32(group)
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp,
 		call("close standard output and error", unix.SYS_CLOSE_RANGE, 1, 2),
 		// What kills the runner's process group is not for the keeper. It stays in
 		// the session, or it could not ask for the foreground.
 		call("setpgid", unix.SYS_SETPGID, 0, 0),
+		call("sched_setscheduler", unix.SYS_SCHED_SETSCHEDULER, 0, fifo, uintptr(unsafe.Pointer(priority))).passing(unix.EPERM, unix.EINVAL),
 		call("wait for the runner's end", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).wanting(0),
 		call("ask for the foreground process group", unix.SYS_IOCTL, stdin, unix.TIOCGPGRP, uintptr(unsafe.Pointer(foreground))).passing(unix.ENOTTY),
-		p.compare("the runner's?", foreground, uint32(group)),
+		p.compare("the runner's?", foreground, uint32(group)).orElse(),
+		p.compare("or the shell's?", foreground, uint32(session)),
 		call("ask for the terminal's settings", unix.SYS_IOCTL, stdin, unix.TCGETS, uintptr(unsafe.Pointer(settings))),
 		p.compare("as the runner has made them?", (*int32)(unsafe.Pointer(&settings.Lflag)), now.Lflag),
 		// SIGTTOU, for a process in the background, is blocked, and so it may.
