@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"container/integration/lab"
 )
@@ -44,6 +45,9 @@ func nest(t *testing.T, n *lab.Node, limits []string, args ...string) *nesting {
 // result is what the inner run has written to its output, and its status.
 func (in *nesting) result(t *testing.T) (stdout string, status int) {
 	t.Helper()
+	if f, ok := in.said.pipe.(*os.File); ok {
+		_ = f.SetReadDeadline(time.Now().Add(3 * lab.Patience()))
+	}
 	for {
 		line, err := in.said.lines.ReadString('\n')
 		if err != nil {
@@ -149,7 +153,6 @@ func TestDescriptorsFull(t *testing.T) {
 // is left, as after any SIGKILL; when it kills the guardian, the run goes on, and
 // its end is that of any other.
 func TestOutOfMemoryOutside(t *testing.T) {
-	t.Parallel()
 	n := lab.New(t).Host
 	tree := busyboxTree(t)
 	for _, victim := range []string{"runner", "guardian"} {

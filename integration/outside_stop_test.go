@@ -3,7 +3,10 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +17,25 @@ import (
 // A process that is stopped (SIGSTOP) is not dead, and whatever waits for it
 // waits.
 
-// stop stops a process and returns when it stands.
-func stop(t *testing.T, pid int) { signalTo(t, pid, unix.SIGSTOP, "T") }
+// stop stops a process and returns when all of its threads stand.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("process %d has the threads %q (error %v)", pid, threads, err)
+		}
+		for _, name := range threads {
+			if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte(") T ")) {
+				return fmt.Errorf("%s is %q (error %v), and is to stand", name, b, err)
+			}
+		}
+		return nil
+	})
+}
 
 // resume has it go on.
 func resume(t *testing.T, pid int) {
@@ -23,19 +43,6 @@ func resume(t *testing.T, pid int) {
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func signalTo(t *testing.T, pid int, s unix.Signal, state string) {
-	t.Helper()
-	if err := unix.Kill(pid, s); err != nil {
-		t.Fatal(err)
-	}
-	lab.Eventually(t, func() error {
-		if f := stat(pid); len(f) == 0 || f[0] != state {
-			return fmt.Errorf("process %d is in the state %v, want %s", pid, f, state)
-		}
-		return nil
-	})
 }
 
 // zombie is a condition: a process has ended, and nobody has waited for it.
