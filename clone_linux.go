@@ -317,8 +317,13 @@ func runProgram(p *program) {
 //go:noinline
 //go:norace
 func runChild(p *program, steps []step, base int32) {
-	for i := 0; i < len(steps); i++ {
+	done := false // by the step before
+	for i := range steps {
 		s := &steps[i]
+		if done {
+			done = false
+			continue
+		}
 		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 		if errno == unix.EINTR {
 			// All signals are blocked, but SIGSTOP and SIGCONT can't be.
@@ -330,10 +335,8 @@ func runChild(p *program, steps []step, base int32) {
 		if errno != 0 {
 			good = errno == s.pass[0] || errno == s.pass[1] || errno == s.pass[2]
 		}
-		switch {
-		case good && s.or:
-			i++
-		case !good && !s.or:
+		done = good && s.or
+		if !good && !s.or {
 			failChild(p, base+int32(i), errno)
 		}
 	}
