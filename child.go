@@ -54,8 +54,25 @@ func (p *program) data(b []byte) uintptr {
 	if len(b) == 0 {
 		return 0
 	}
+	if p.orders != nil {
+		b = p.share(b)
+	}
 	p.keep = append(p.keep, b)
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// share copies bytes into what is left of the memory that the child and the
+// runner have in common; when they don't fit, nothing is left.
+func (p *program) share(b []byte) []byte {
+	size := (len(b) + 7) &^ 7
+	if size > len(p.room) {
+		p.room = nil
+		return b
+	}
+	shared := p.room[:len(b)]
+	copy(shared, b)
+	p.room = p.room[size:]
+	return shared
 }
 
 // str is the address of a NUL-terminated copy of s.
@@ -224,8 +241,11 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
+	if r.step == cloneStep {
+		return cloneError(unix.Errno(r.errno))
+	}
 	e := &stepError{text: "reset a signal's handler", errno: unix.Errno(r.errno)}
-	all := slices.Concat(p.setUp, p.command, p.after)
+	all := p.steps()
 	switch {
 	case r.step == forkStep:
 		e.text, e.advice = "fork", cloneAdvice(e.errno)
@@ -244,6 +264,11 @@ func mountAdvice(trap uintptr, errno unix.Errno) string {
 		return " (it could not be made either: the tree is read-only, or a link in it leads nowhere)"
 	}
 	return ""
+}
+
+// steps is all that the program does, in the order of the numbers in a report.
+func (p *program) steps() []step {
+	return slices.Concat(p.setUp, p.command, p.after, p.ordered, p.last)
 }
 
 // stepError is a step of a child that failed.
