@@ -254,16 +254,28 @@ func (p *program) failed(r report) error {
 		return cloneError(unix.Errno(r.errno))
 	}
 	all, at := p.steps(), int(r.step)
-	if at < 0 {
+	if at <= resetStep+len(p.reset) {
 		all, at = p.reset, at-resetStep
 	}
-	text := "a step of the child's"
-	if at >= 0 && at < len(all) {
-		text = all[at].text
+	e := &stepError{text: "a step of the child's", errno: unix.Errno(r.errno)}
+	switch {
+	case r.step == forkStep:
+		e.text, e.advice = "fork", cloneAdvice(e.errno)
+	case at >= 0 && at < len(all):
+		e.text = all[at].text
+		e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
+		e.advice = mountAdvice(all[at].trap, e.errno)
 	}
-	e := &stepError{text: text, errno: unix.Errno(r.errno)}
-	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
 	return e
+}
+
+// mountAdvice says why a place to mount on may not be there: mkdir and touch pass
+// over what they can't make.
+func mountAdvice(trap uintptr, errno unix.Errno) string {
+	if errno == unix.ENOENT && (trap == unix.SYS_MOUNT || trap == unix.SYS_MOVE_MOUNT) {
+		return " (it could not be made either: the tree is read-only, or a link in it leads nowhere)"
+	}
+	return ""
 }
 
 // steps is all that the program does, in the order of the numbers in a report.
@@ -273,16 +285,17 @@ func (p *program) steps() []step {
 
 // stepError is a step of a child that failed.
 type stepError struct {
-	text  string
-	errno unix.Errno
-	exec  bool // it was the execve of the command
+	text   string
+	errno  unix.Errno
+	advice string
+	exec   bool // it was the execve of the command
 }
 
 func (e *stepError) Error() string {
 	if e.errno == 0 {
 		return e.text + ": ended early"
 	}
-	return e.text + ": " + e.errno.Error()
+	return e.text + ": " + e.errno.Error() + e.advice
 }
 
 func (e *stepError) Unwrap() error { return e.errno }

@@ -66,6 +66,10 @@ const (
 	cloneStep = resetStep - 1
 )
 
+// forkStep is the number of the fork of the command's process, which is in no
+// list either.
+const forkStep = -1
+
 const reportSize = unsafe.Sizeof(report{})
 
 // program is what a child does. Build it, then hand it to clone.
@@ -236,7 +240,7 @@ func cloneAdvice(errno unix.Errno) string {
 	case unix.ENOSPC:
 		return " (the limit of namespaces is reached: sysctl user.max_net_namespaces and its like)"
 	case unix.EAGAIN:
-		return " (the limit of processes is reached: ulimit -u, or the cgroup's pids.max)"
+		return " (the limit of processes is reached: ulimit -u, -pids-limit, or pids.max of a cgroup above)"
 	}
 	return ""
 }
@@ -336,7 +340,7 @@ func runProgram(p *program) {
 	}
 	pid, errno := oldClone(uintptr(unix.SIGCHLD), 0)
 	if errno != 0 {
-		failChild(p, command, errno)
+		failChild(p, forkStep, errno)
 	}
 	if pid == 0 {
 		runChild(p, p.command, command)

@@ -61,6 +61,15 @@ Prints the flags of a run, or those of VERB.
 
 // help prints what "main help [VERB]" says.
 func help(verbs []string, w io.Writer) error {
+	var text strings.Builder
+	if err := writeHelp(verbs, &text); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+func writeHelp(verbs []string, w *strings.Builder) error {
 	if len(verbs) > 1 {
 		return fmt.Errorf("help takes one VERB, and here is %q", verbs[1])
 	}

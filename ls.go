@@ -179,7 +179,11 @@ func table(w io.Writer, all []listed) error {
 		case ports == "":
 			ports = "-"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", strings.Join(l.Addresses, ","), l.PID, upTime(time.Since(l.Started)), l.Bridge, ports, l.Command)
+		bridge := l.Bridge
+		if bridge == "" {
+			bridge = "-" // somebody has taken it away, or the container off it
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", strings.Join(l.Addresses, ","), l.PID, upTime(time.Since(l.Started)), bridge, ports, l.Command)
 	}
 	return t.Flush()
 }

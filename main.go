@@ -36,9 +36,10 @@
 //  9. The container's first process is let go: it forks, its child becomes who
 //     it is to be (user.go, capability.go, package seccomp) and executes the
 //     command, and it stays as the init that reaps and passes signals on.
-//  10. The runner clears what other runs have left behind (inventory.go), passes
-//     signals on and waits (run.go), then undoes in reverse what is to be
-//     undone (undo.go).
+//  10. The runner joins the caller's terminal to the container's (terminal.go;
+//     keeper.go gives it back if the runner is killed), clears what other runs
+//     have left behind (inventory.go), passes signals on and waits (run.go), then
+//     undoes in reverse what is to be undone (undo.go).
 //
 // The other verbs: exec.go, ls.go, check.go, gc.go, down.go.
 package main
@@ -100,8 +101,8 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 	case "help":
 		return 0, help(args[1:], stdout)
 	case "version":
-		fmt.Fprintln(stdout, version())
-		return 0, nil
+		_, err := fmt.Fprintln(stdout, version())
+		return 0, err
 	}
 	if wantsScript(args) {
 		return 0, printScript(args, stdout)

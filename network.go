@@ -256,7 +256,8 @@ func (n *network) attach(b *box, g *guardian, u *undo) error {
 			err = n.makeVeth(b.pid)
 		}
 	}
-	if errors.Is(err, unix.ESRCH) {
+	// ENODEV: it ended in between, and the kernel has taken the veth with it.
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
 		err = b.lastWord(err)
 	}
 	if err != nil {

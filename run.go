@@ -209,7 +209,7 @@ func (b *box) letGo(c *command) (*terminal, error) {
 	}
 	b.x.call("recvmsg(%d) = 0  # the end of file: execve has closed the line", b.line.ours)
 	if master >= 0 {
-		return joinTerminal(master)
+		return joinTerminal(b.x, master)
 	}
 	return nil, nil
 }

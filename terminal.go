@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -59,38 +58,79 @@ func isTerminal(fd int) bool {
 // terminal is the caller's terminal joined to the container's.
 type terminal struct {
 	master *os.File
-	fd     int           // of master, which (*os.File).Fd would make blocking
 	saved  *unix.Termios // the caller's settings, nil when it is no terminal
+	keeper *box          // who has the settings too, nil when there are none
 	output chan struct{} // closed when all output has been passed on
 }
 
 // joinTerminal passes bytes between the caller's standard streams and the
 // master end.
-func joinTerminal(master int) (*terminal, error) {
+func joinTerminal(x *narrator, master int) (*terminal, error) {
 	// For leave's deadline.
 	if err := unix.SetNonblock(master, true); err != nil {
 		return nil, fmt.Errorf("the terminal's master end: %w", err)
 	}
-	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), fd: master, output: make(chan struct{})}
+	t := &terminal{master: os.NewFile(uintptr(master), "ptmx"), output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS); err == nil {
-		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, raw(*saved)); err != nil {
-			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
+		now := raw(*saved)
+		if t.keeper, err = startKeeper(x, now, saved); err != nil {
+			return nil, err
 		}
 		t.saved = saved
+		if err := unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, now); err != nil {
+			t.restore()
+			return nil, fmt.Errorf("set the terminal to raw mode: %w", err)
+		}
 	}
+	isRaw := t.saved != nil
 	go func() {
-		// The end of the caller's input is not the end of the session; as on
-		// any terminal that takes Ctrl-D.
-		_, _ = io.Copy(t.master, os.Stdin)
+		// The end of the caller's input is not the end of the session; as on any
+		// terminal that takes Ctrl-D. But in raw mode there is no such key.
+		if t.pass(); isRaw {
+			t.hangUp()
+		}
 	}()
 	go func() {
 		defer close(t.output)
-		// EIO, when no process has the slave end any more.
-		if _, err := io.Copy(os.Stdout, t.master); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.drain()
-		}
+		t.show()
 	}()
 	return t, nil
+}
+
+// hangUp hangs up the container's terminal, as the caller's has: the kernel sends
+// SIGHUP, and who reads or writes there all the same fails, and does not wait for
+// ever.
+func (t *terminal) hangUp() { _ = t.master.Close() }
+
+// pass passes on what the caller types, up to its end.
+func (t *terminal) pass() {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := os.Stdin.Read(buf)
+		if err != nil {
+			return
+		}
+		_, _ = t.master.Write(buf[:n])
+	}
+}
+
+// show passes on what the command writes, until no process has the slave end any
+// more (EIO), or it is not to be waited for.
+func (t *terminal) show() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := t.master.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.drain()
+		}
+		if err != nil {
+			return
+		}
+		if _, err := os.Stdout.Write(buf[:n]); err != nil {
+			t.hangUp()
+			return
+		}
+	}
 }
 
 // raw is what cfmakeraw(3) makes of settings: every byte goes through as it is,
@@ -107,7 +147,7 @@ func raw(s unix.Termios) *unix.Termios {
 
 // resize gives the pty the size of the caller's window; the kernel tells the
 // foreground processes (SIGWINCH).
-func (t *terminal) resize() { copyWindowSize(t.fd) }
+func (t *terminal) resize() { onFD(t.master, copyWindowSize) }
 
 func copyWindowSize(master int) {
 	size, err := unix.IoctlGetWinsize(unix.Stdout, unix.TIOCGWINSZ)
@@ -132,7 +172,10 @@ func (t *terminal) leave() {
 func (t *terminal) drain() {
 	buf := make([]byte, 4096)
 	for left := 256 << 10; left > 0; {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Read(t.fd, buf) })
+		n, err := ignoringEINTR(func() (n int, err error) {
+			onFD(t.master, func(fd int) { n, err = unix.Read(fd, buf) }) // (*os.File).Fd would make it blocking
+			return n, err
+		})
 		if err != nil || n == 0 {
 			return
 		}
@@ -147,5 +190,6 @@ func (t *terminal) restore() {
 	if t.saved != nil {
 		_ = unix.IoctlSetTermios(unix.Stdin, unix.TCSETS, t.saved)
 		t.saved = nil
+		t.keeper.kill()
 	}
 }

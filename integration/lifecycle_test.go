@@ -39,6 +39,7 @@ type held struct {
 	stderr  *bytes.Buffer
 
 	main, init, command, guardian int // process ids
+	keeper                        int // of the caller's terminal, 0 where that is none
 }
 
 // hold starts a container and returns when its command runs. args is what
@@ -105,16 +106,19 @@ func tryInitOf(n *lab.Node, address string) int {
 }
 
 // findProcesses finds out which processes a run is made of: the command is the
-// child of the container's first process, and the guardian is the runner's
-// other child.
+// child of the container's first process; the runner's other children have names,
+// as soon as they get to run.
 func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 	t.Helper()
 	h.init = initOf(t, n, h.address)
-	ours := children(t, h.main)
-	if len(ours) != 2 || !slices.Contains(ours, h.init) {
-		t.Fatalf("the runner has the children %v, and %d is to be one of two", ours, h.init)
-	}
-	h.guardian = ours[0] + ours[1] - h.init
+	lab.Eventually(t, func() error {
+		h.guardian, h.keeper = childCalled(t, h.main, "guardian"), childCalled(t, h.main, "keeper")
+		ours := children(t, h.main)
+		if want := 2 + min(h.keeper, 1); h.guardian == 0 || len(ours) != want || !slices.Contains(ours, h.init) {
+			return fmt.Errorf("the runner has the children %v; %d is to be one, the guardian %d another, the keeper %d a third, if there is one", ours, h.init, h.guardian, h.keeper)
+		}
+		return nil
+	})
 	inside := children(t, h.init)
 	if len(inside) != 1 {
 		t.Fatalf("the container's first process has the children %v, want the command alone", inside)
@@ -208,6 +212,17 @@ func children(t *testing.T, pid int) []int {
 		}
 	}
 	return pids
+}
+
+// childCalled is the child of a process that has a name, or 0.
+func childCalled(t *testing.T, parent int, name string) int {
+	t.Helper()
+	for _, pid := range children(t, parent) {
+		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(comm) == name+"\n" {
+			return pid
+		}
+	}
+	return 0
 }
 
 // running tells whether a process has not ended; one that nobody has waited

@@ -165,7 +165,7 @@ func (y *console) awaitTaken(t *testing.T) {
 	t.Helper()
 	lab.Eventually(t, func() error {
 		if s := y.settings(t); s.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG|unix.IEXTEN) != 0 {
-			return fmt.Errorf("the terminal is not raw: %#x", s.Lflag)
+			return fmt.Errorf("the terminal is not raw (%#x), and shows %q", s.Lflag, y.text())
 		}
 		return nil
 	})

@@ -19,7 +19,7 @@ import (
 // will do.
 var (
 	toldLine = regexp.MustCompile(`^\+ [0-9]+\.[0-9]{3}ms (\S.*)$`)
-	stepLine = regexp.MustCompile(`^\+ \[(child|command|guardian)\] (\S.*)$`)
+	stepLine = regexp.MustCompile(`^\+ \[(child|command|guardian|keeper)\] (\S.*)$`)
 	callLine = regexp.MustCompile(`^[a-z_0-9]+\(`)
 )
 
