@@ -1,0 +1,183 @@
+//go:build linux && (amd64 || arm64)
+
+package faults
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"container/integration/lab"
+	"container/integration/need"
+	"container/nl"
+)
+
+// host is a machine on which runs go wrong.
+type host struct {
+	t      testing.TB
+	node   *lab.Node
+	binary string
+	tree   string // with a command, true, that does nothing
+	before string
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	need.Root(t)
+	h := &host{t: t, node: lab.New(t).Host, binary: lab.MainBinary(t), tree: tree(t)}
+	h.before = h.state()
+	return h
+}
+
+// tree is a root file system with a program that does nothing.
+func tree(t testing.TB) string {
+	t.Helper()
+	need.Tool(t, "busybox")
+	dir := t.TempDir()
+	from, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(from)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "bin"), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "bin/true"), program, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// state is what a host is, as text: its links, addresses, routes, rules,
+// neighbours, ruleset and settings.
+func (h *host) state() string {
+	h.t.Helper()
+	neighbours, err := neighbours(h.node)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return h.node.Snapshot() + "== neighbours\n" + strings.Join(neighbours, "\n")
+}
+
+// neighbours are the addresses that a host has asked for, each behind the index
+// of its link.
+func neighbours(n *lab.Node) (all []string, err error) {
+	err = n.Do(func() error {
+		c, err := nl.Dial(unix.NETLINK_ROUTE, nil)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		msgs, err := c.Query(nl.Request{Type: unix.RTM_GETNEIGH, Flags: netlink.Request | netlink.Dump, Data: make([]byte, unix.SizeofNdMsg), What: "neighbours"})
+		if err != nil {
+			return err
+		}
+		for _, m := range msgs {
+			ad, err := netlink.NewAttributeDecoder(m.Data[unix.SizeofNdMsg:])
+			if err != nil {
+				return err
+			}
+			for ad.Next() {
+				if ad.Type() == unix.NDA_DST {
+					all = append(all, fmt.Sprintf("%x %s", m.Data[4:8], hex.EncodeToString(ad.Bytes())))
+				}
+			}
+		}
+		return nil
+	})
+	slices.Sort(all)
+	return all, err
+}
+
+// trace runs ./main with a fault, or without, in a mount namespace whose mounts
+// are shared, as systemd has them: what the container mounts would show there
+// if it didn't see to that.
+func (h *host) trace(f *Fault, args ...string) (*outcome, error) {
+	var o *outcome
+	err := h.node.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		for _, how := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
+			if err := unix.Mount("", "/", "", unix.MS_REC|how, ""); err != nil {
+				return os.NewSyscallError("mount", err)
+			}
+		}
+		before, err := os.ReadFile("/proc/thread-self/mountinfo")
+		if err != nil {
+			return err
+		}
+		if o, err = run(append([]string{h.binary}, args...), f); err != nil {
+			return err
+		}
+		after, err := os.ReadFile("/proc/thread-self/mountinfo")
+		if err == nil && string(after) != string(before) {
+			err = fmt.Errorf("the mounts are not what they were:\n%s\nand are\n%s", before, after)
+		}
+		return err
+	})
+	return o, err
+}
+
+// main runs a plain ./main, which must succeed without a word.
+func (h *host) main(args ...string) error {
+	stdout, stderr, status := h.node.Main(args...).Result()
+	if status != 0 || stdout != "" || stderr != "" {
+		return fmt.Errorf("then main %s: status %d, output %q, error %q", strings.Join(args, " "), status, stdout, stderr)
+	}
+	return nil
+}
+
+// noVeth is a condition: the kernel has taken the container's link away, as it
+// does some milliseconds after the last process.
+func (h *host) noVeth() error {
+	for _, l := range h.node.Links() {
+		if strings.HasPrefix(l.Name, "veth") {
+			return fmt.Errorf("link %s is there", l.Name)
+		}
+	}
+	return nil
+}
+
+// same tells whether a host is what it was.
+func (h *host) same(o *outcome) error {
+	for _, dir := range o.made {
+		// The parent of all groups is others' too.
+		if _, err := os.Lstat(dir); err == nil && filepath.Base(dir) != "container" {
+			return fmt.Errorf("%s is there", dir)
+		}
+	}
+	now := h.state()
+	if now == h.before {
+		return nil
+	}
+	var lines []string
+	was, is := strings.Split(h.before, "\n"), strings.Split(now, "\n")
+	for _, l := range was {
+		if !slices.Contains(is, l) {
+			lines = append(lines, "- "+l)
+		}
+	}
+	for _, l := range is {
+		if !slices.Contains(was, l) {
+			lines = append(lines, "+ "+l)
+		}
+	}
+	const most = 12
+	if len(lines) > most {
+		lines = append(lines[:most], "…")
+	}
+	return errors.New("the host is not what it was:\n" + strings.Join(lines, "\n"))
+}
