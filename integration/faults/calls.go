@@ -117,8 +117,12 @@ var calls = map[uint64]kind{
 	unix.SYS_UNLINKAT:          {"unlinkat", errs(unix.EBUSY, unix.EPERM), []int{1}},
 	unix.SYS_UNSHARE:           {"unshare", errs(unix.ENOSPC, unix.EPERM), nil},
 	unix.SYS_WAIT4:             {"wait4", errs(unix.EINTR, unix.ECHILD), nil},
+	unix.SYS_WAITID:            {"waitid", errs(unix.EINTR, unix.ECHILD), nil},
 	unix.SYS_WRITE:             {"write", errs(unix.ENOSPC, unix.ENOMEM, unix.EINTR), nil},
 }
+
+// eventfd is the name of a read or a write by which Go's poller is woken up.
+const eventfd = "eventfd read or write"
 
 func name(nr uint64) string {
 	if k, ok := calls[nr]; ok {
@@ -148,7 +152,7 @@ var byName = func() map[string]kind {
 // clone3.
 var runtimes = map[string]bool{
 	"arch_prctl": true, "brk": true, "clone": true, "epoll_create1": true, "epoll_ctl": true, "epoll_pwait": true,
-	"eventfd2": true, "fcntl": true, "futex": true, "gettid": true, "getpid": true, "madvise": true, "mmap": true,
+	"eventfd2": true, eventfd: true, "fcntl": true, "futex": true, "gettid": true, "getpid": true, "madvise": true, "mmap": true,
 	"mprotect": true, "munmap": true, "nanosleep": true, "prctl": true, "rt_sigaction": true, "rt_sigprocmask": true,
 	"rt_sigreturn": true, "sched_getaffinity": true, "sched_yield": true, "sigaltstack": true, "tgkill": true,
 }

@@ -3,9 +3,9 @@
 package faults
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +72,7 @@ func (h *host) state() string {
 }
 
 // neighbours are the addresses that a host has asked for, each behind the index
-// of its link.
+// of its link. Groups (ff02::…) come and go by themselves.
 func neighbours(n *lab.Node) (all []string, err error) {
 	err = n.Do(func() error {
 		c, err := nl.Dial(unix.NETLINK_ROUTE, nil)
@@ -90,8 +90,8 @@ func neighbours(n *lab.Node) (all []string, err error) {
 				return err
 			}
 			for ad.Next() {
-				if ad.Type() == unix.NDA_DST {
-					all = append(all, fmt.Sprintf("%x %s", m.Data[4:8], hex.EncodeToString(ad.Bytes())))
+				if a, ok := netip.AddrFromSlice(ad.Bytes()); ad.Type() == unix.NDA_DST && ok && !a.IsMulticast() {
+					all = append(all, fmt.Sprintf("%x %s", m.Data[4:8], a))
 				}
 			}
 		}
@@ -175,7 +175,7 @@ func (h *host) same(o *outcome) error {
 			lines = append(lines, "+ "+l)
 		}
 	}
-	const most = 12
+	const most = 3
 	if len(lines) > most {
 		lines = append(lines[:most], "…")
 	}

@@ -123,7 +123,7 @@ func run(argv []string, f *Fault) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tracer{fault: f, main: pid, tasks: make(map[int]*task), early: make(map[int]bool), count: make(map[Call]int), out: new(outcome)}
+	t := &tracer{fault: f, main: pid, tasks: make(map[int]*task), early: make(map[int]bool), count: make(map[Call]int), events: make(map[int]uint64), out: new(outcome)}
 	t.tasks[pid] = &task{role: Runner, process: pid, begun: true}
 	timer := time.AfterFunc(patience, t.giveUp)
 	defer timer.Stop()
@@ -176,6 +176,9 @@ type tracer struct {
 	early map[int]bool // stopped, and not yet told of by their parent
 	count map[Call]int
 	out   *outcome
+
+	// The eventfd of each process: Go's poller has one.
+	events map[int]uint64
 
 	mu    sync.Mutex
 	tasks map[int]*task
@@ -280,7 +283,7 @@ func (t *tracer) cloned(parent int, k *task) error {
 	switch {
 	case k.flags(parent)&unix.CLONE_THREAD != 0:
 		child.role, child.process = k.role, k.process
-	case k.role != Runner:
+	case k.role == Init || k.role == Joiner:
 		child.role = Command
 	}
 	t.mu.Lock()
@@ -359,6 +362,9 @@ func (t *tracer) atCall(tid int, k *task) error {
 		k.inside, k.nr, k.args = true, info.nr, info.args
 		return t.entry(tid, k)
 	}
+	if k.inside && k.nr == unix.SYS_EVENTFD2 {
+		t.events[k.process] = info.nr // at an exit, the result is in its place
+	}
 	if k.inside && k.spoil {
 		k.spoil = false
 		err = setResult(tid, t.fault.errno)
@@ -373,6 +379,9 @@ func (t *tracer) entry(tid int, k *task) error {
 		k.role = text(tid, k.args[1])
 	}
 	c := Call{Role: k.role, Name: name(k.nr)}
+	if fd, ok := t.events[k.process]; ok && fd == k.args[0] && (k.nr == unix.SYS_READ || k.nr == unix.SYS_WRITE) {
+		c.Name = eventfd // its poller is woken up
+	}
 	t.count[c]++
 	c.N = t.count[c]
 	s := seen{Call: c}
