@@ -101,6 +101,12 @@ func (p *program) lowestFD(opened int) uintptr {
 	return fd
 }
 
+// closing closes a descriptor. Whatever the kernel says, it is closed then
+// (close(2)): nothing is lost.
+func closing(text string, fd uintptr) step {
+	return call("close "+text, unix.SYS_CLOSE, fd).passing(unix.EINTR, unix.EIO)
+}
+
 // passing is a message with a descriptor.
 type passing struct {
 	hdr  unix.Msghdr
@@ -133,7 +139,7 @@ func (p *program) enter(g *cgroup.Group) []step {
 		steps = append(steps,
 			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
 			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
-			call("close "+file, unix.SYS_CLOSE, fd))
+			closing(file, fd))
 	}
 	return steps
 }

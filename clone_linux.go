@@ -315,8 +315,9 @@ func runChild(p *program, steps []step, base int32) {
 	for i := range steps {
 		s := &steps[i]
 		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
-		if errno == unix.EINTR {
-			// All signals are blocked, but SIGSTOP and SIGCONT can't be.
+		if s.trap != unix.SYS_CLOSE {
+			// All signals are blocked, but SIGSTOP and SIGCONT can't be. What was
+			// to be closed is, also then.
 			for errno == unix.EINTR {
 				r, _, errno = unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 			}

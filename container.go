@@ -86,7 +86,7 @@ func (p *program) prepareIPv6(o *options) []step {
 		steps = append(steps,
 			call("open "+dir+name, unix.SYS_OPENAT, atFDCWD(), p.str(dir+name), unix.O_WRONLY|unix.O_CLOEXEC).passing(passing...),
 			call("write "+value+" to "+dir+name, unix.SYS_WRITE, fd, p.str(value), 1).passing(unix.EBADF),
-			call("close "+dir+name, unix.SYS_CLOSE, fd).passing(unix.EBADF))
+			closing(dir+name, fd).passing(unix.EBADF, unix.EINTR, unix.EIO))
 	}
 	both := func(name, value string) {
 		set("default/"+name, value)
@@ -109,7 +109,7 @@ func (p *program) loopbackUp() []step {
 		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0).sending(unix.NETLINK_ROUTE, up),
 		// Done by now; an answer is a refusal.
 		call("link lo: refused", unix.SYS_RECVFROM, fd, p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
-		call("close the netlink socket", unix.SYS_CLOSE, fd),
+		closing("the netlink socket", fd),
 	}
 }
 
@@ -121,7 +121,7 @@ func (p *program) sendSocket(protocol int) []step {
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, uintptr(protocol)).wanting(fd),
 		p.sendFD("send the netlink socket", int(fd)),
-		call("close the netlink socket", unix.SYS_CLOSE, fd),
+		closing("the netlink socket", fd),
 	}
 }
 

@@ -118,7 +118,7 @@ func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) 
 	p.setUp = append(p.setUp, p.enter(g)...)
 	p.setUp = append(p.setUp,
 		call("setns", unix.SYS_SETNS, uintptr(target), namespaces|unix.CLONE_NEWCGROUP),
-		call("close the container's pidfd", unix.SYS_CLOSE, uintptr(target)),
+		closing("the container's pidfd", uintptr(target)),
 	)
 	p.target = 0
 	if c.terminal {

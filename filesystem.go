@@ -244,7 +244,7 @@ func (p *program) attach(v volume, fd uintptr, privileged bool) []step {
 	if take != 0 {
 		steps = append(steps, p.remount(v.target, v.flags|take))
 	}
-	return append(steps, call("close the volume", unix.SYS_CLOSE, fd))
+	return append(steps, closing("the volume", fd))
 }
 
 // Of linux/mount.h.
