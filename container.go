@@ -189,16 +189,16 @@ func (p *program) run(c *command) error {
 		add(try)
 	}
 
-	// The process that waits holds nothing open, for a reader of the command's
-	// output waits for the last one who has it.
-	p.after = append(p.after,
-		call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))),
-		// What it takes to pass signals on to another user's process.
-		p.setCaps(1<<unix.CAP_KILL&own),
-	)
+	// The process that waits keeps what it takes to pass signals on to another
+	// user's process.
+	p.after = append(p.after, p.setCaps(1<<unix.CAP_KILL&own))
 	if c.confined {
 		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
 	}
+	// It holds nothing open, for a reader of the command's output waits for the
+	// last one who has it. This comes last, so that it can tell the runner of
+	// a failure before.
+	p.after = append(p.after, call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))))
 	return nil
 }
 
