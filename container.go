@@ -273,6 +273,8 @@ func lookUp(root int, name, pathList, workdir string) (string, error) {
 			return candidate, nil
 		case errors.Is(err, unix.EACCES):
 			denied = true
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR):
+			return "", execError(candidate, err)
 		}
 	}
 	if denied {
