@@ -382,6 +382,9 @@ func superviseChild(p *program, command uintptr) {
 		for {
 			pid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4,
 				everyChild, uintptr(unsafe.Pointer(&p.status)), unix.WNOHANG, 0, 0, 0)
+			if errno == unix.EINTR {
+				continue
+			}
 			if errno != 0 || pid == 0 {
 				break
 			}
