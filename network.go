@@ -194,8 +194,10 @@ func (n *network) makeVeth(pid int) error {
 	if err != nil {
 		return err
 	}
-	n.host, err = rtnl.Get(n.route, rtnl.GetLink(n.name))
-	return err
+	if n.host, err = rtnl.Get(n.route, rtnl.GetLink(n.name)); err != nil {
+		return fmt.Errorf("link %s: %w", n.name, err)
+	}
+	return nil
 }
 
 // groupName is a name for a container's cgroup.
@@ -240,16 +242,19 @@ func removeVeth(x *narrator, host rtnl.Link) error {
 // attach connects a container whose first process waits: the veth, the leases
 // and ports with a guardian over them, and the container's own addresses and
 // routes. The guardian is nil where there is nothing to guard.
-func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error) {
-	err := n.makeVeth(b.pid)
+func (n *network) attach(b *box, group *cgroup.Group, u *undo) (g *guardian, err error) {
+	// What is missing then may be so because the container has ended.
+	defer func() {
+		if err != nil {
+			err = b.lastWord(err)
+		}
+	}()
+	err = n.makeVeth(b.pid)
 	if errors.Is(err, unix.EEXIST) && !n.o.nat {
 		// The name is the lease.
 		if err = n.awaitName(); err == nil {
 			err = n.makeVeth(b.pid)
 		}
-	}
-	if errors.Is(err, unix.ESRCH) {
-		err = b.lastWord(err)
 	}
 	if err != nil {
 		return nil, err
@@ -260,8 +265,7 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error
 	if err := n.refuseAnswered(); err != nil {
 		return nil, err
 	}
-	g, err := n.claim(b.pidfd, group.Dirs())
-	if err != nil {
+	if g, err = n.claim(b.pidfd, group.Dirs()); err != nil {
 		return nil, err
 	}
 	if err := n.join(b); err != nil {

@@ -212,8 +212,10 @@ func (b *box) receiveFD(what string) (int, error) {
 }
 
 // lastWord is what the first process said of its end, when something has failed
-// because it is gone; or that something, if it said nothing.
+// because it is gone; or that something, if it said nothing. If it is there
+// yet, it is of no more use.
 func (b *box) lastWord(err error) error {
+	_ = unix.Kill(b.pid, unix.SIGKILL)
 	for {
 		m, herr := b.line.hear()
 		if herr != nil || m.end {
