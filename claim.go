@@ -43,8 +43,11 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
 		g, err := n.tryClaim(container, dirs, &want)
-		if err == nil || try == 3 {
-			return g, err
+		if err == nil {
+			return n.settle(g, want)
+		}
+		if try == 3 {
+			return nil, err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
@@ -71,12 +74,17 @@ func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guar
 		g.dismiss()
 		return nil, err
 	}
+	return g, nil
+}
+
+// settle does what goes with a claim. Where that fails the claim is taken back.
+func (n *network) settle(g *guardian, claim nat.Claim) (*guardian, error) {
 	for _, then := range []func() error{
 		n.forward,
 		n.openGates,
 		n.openLegacy,
 		g.keepRecord,
-		func() error { return cutFlows(n.nat, *want) },
+		func() error { return cutFlows(n.nat, claim) },
 	} {
 		if err := then(); err != nil {
 			return nil, errors.Join(err, g.finish())
