@@ -116,8 +116,8 @@ var calls = map[uint64]kind{
 	unix.SYS_UMOUNT2:           {"umount2", errs(unix.EBUSY), []int{0}},
 	unix.SYS_UNLINKAT:          {"unlinkat", errs(unix.EBUSY, unix.EPERM), []int{1}},
 	unix.SYS_UNSHARE:           {"unshare", errs(unix.ENOSPC, unix.EPERM), nil},
-	unix.SYS_WAIT4:             {"wait4", errs(unix.EINTR, unix.ECHILD), nil},
-	unix.SYS_WAITID:            {"waitid", errs(unix.EINTR, unix.ECHILD), nil},
+	unix.SYS_WAIT4:             {"wait4", errs(unix.EINTR), nil},
+	unix.SYS_WAITID:            {"waitid", errs(unix.EINTR), nil},
 	unix.SYS_WRITE:             {"write", errs(unix.ENOSPC, unix.ENOMEM, unix.EINTR), nil},
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 
 var (
 	all  = flag.Bool("all", false, "each call, not a sample")
-	only = flag.String("only", "", "faults with this in their name alone")
+	only = flag.String("only", "", "the faults whose name this regular expression matches")
 	show = flag.Bool("show", false, "list the calls")
 )
 
@@ -161,6 +162,7 @@ func TestFaults(t *testing.T) {
 			t.Log(s.Call, s.messages)
 		}
 	}
+	pattern := regexp.MustCompile(*only)
 	work := make(chan Fault)
 	var tried, reached, bad atomic.Int32
 	var group sync.WaitGroup
@@ -182,7 +184,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	for _, f := range faults(o.calls) {
-		if *only != "" && strings.Contains(f.String(), *only) {
+		if pattern.MatchString(f.String()) {
 			work <- f
 		}
 	}
