@@ -149,7 +149,10 @@ func (g *guardian) finish() error {
 	g.x.call("write(%d, \"\\1\", 1)  # let the guardian take back what the container had", g.line.ours)
 	err := g.ask()
 	g.x.carriedOut(g.prog, err == nil)
-	if g.nat != nil {
+	if g.nat == nil {
+		// It has claimed nothing, and its cgroup the runner removes.
+		err = nil
+	} else {
 		if err == nil {
 			err = cutFlows(g.nat, g.claim)
 		} else {
