@@ -50,6 +50,9 @@ func judge(f Fault, o *outcome) error {
 		}
 		return errors.New(result)
 	}
+	if o.ran && f.Role == Guardian && f.deed == killCaller && o.status.ExitStatus() != 0 {
+		return fmt.Errorf("the command has run: %s", result)
+	}
 	switch o.status.ExitStatus() {
 	case 0:
 		if said == "" || !slices.ContainsFunc(lines, func(l string) bool { return !strings.HasPrefix(l, "main: warning: ") }) {
@@ -71,12 +74,19 @@ func judge(f Fault, o *outcome) error {
 	return errors.New(result)
 }
 
+// meaningful tells whether an errno says something that may be put in better
+// words: what is asked for is not there, or somebody else has it. And a mount
+// point that can't be looked at is taken for one that another mount covers.
+func meaningful(f Fault) bool {
+	return f.errno == unix.ENOENT || f.errno == unix.EADDRINUSE || f.Role == Runner && f.Name == "newfstatat"
+}
+
 // speaks tells whether an error has the kernel's words.
 func speaks(f Fault, said string) bool {
 	switch f.deed {
 	case fail:
 		// Some have a meaning, which may be put in better words.
-		return strings.Contains(said, f.errno.Error()) || f.errno == unix.ENOENT || f.errno == unix.EADDRINUSE
+		return strings.Contains(said, f.errno.Error()) || !strings.Contains(said, unix.EBADF.Error()) && meaningful(f)
 	case refuse:
 		return strings.Contains(said, unix.EOPNOTSUPP.Error()) || strings.Contains(said, unix.EINVAL.Error())
 	}

@@ -86,6 +86,7 @@ type outcome struct {
 	late    bool     // the runner that it was to kill had ended
 	at      string   // the call with its arguments, in words
 	made    []string // directories that the runner has made
+	ran     bool     // the command was executed
 	hung    bool     // it had not ended in time, and was killed
 	status  syscall.WaitStatus
 	stdout  string
@@ -246,6 +247,7 @@ func (t *tracer) stopped(tid int, ws unix.WaitStatus) error {
 		return k.goOn(tid, 0)
 	case sig == unix.SIGTRAP && ws.TrapCause() == unix.PTRACE_EVENT_EXEC:
 		k.free = true
+		t.out.ran = true
 		return k.goOn(tid, 0)
 	case sig == unix.SIGTRAP && ws.TrapCause() > 0:
 		if err := t.cloned(tid, k); err != nil {
