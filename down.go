@@ -37,9 +37,7 @@ func down(x *narrator, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool {
-		return l.Kind != "bridge" || !strings.HasPrefix(l.Alias, bridgeAlias)
-	})
+	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool { return !isOurs(l) })
 	// A run that starts meanwhile looks at its bridge after it has its lease:
 	// either it sees this note, or its lease makes dropTables fail.
 	if err := note(k.route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
