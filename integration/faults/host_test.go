@@ -24,21 +24,25 @@ import (
 // host is a machine on which runs go wrong.
 type host struct {
 	t      testing.TB
+	s      scenario
 	node   *lab.Node
 	binary string
 	tree   string // with a command, true, that does nothing
 	before string
 }
 
-func newHost(t testing.TB) *host {
+func newHost(t testing.TB, s scenario) *host {
 	t.Helper()
 	need.Root(t)
-	h := &host{t: t, node: lab.New(t).Host, binary: lab.MainBinary(t), tree: tree(t)}
+	h := &host{t: t, s: s, node: lab.New(t).Host, binary: lab.MainBinary(t), tree: tree(t)}
+	if s.held {
+		h.hold()
+	}
 	h.before = h.state()
 	return h
 }
 
-// tree is a root file system with a program that does nothing.
+// tree is a root file system with little but busybox.
 func tree(t testing.TB) string {
 	t.Helper()
 	need.Tool(t, "busybox")
@@ -52,7 +56,12 @@ func tree(t testing.TB) string {
 		err = os.Mkdir(filepath.Join(dir, "bin"), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "bin/true"), program, 0o755)
+		err = os.WriteFile(filepath.Join(dir, "bin/busybox"), program, 0o755)
+	}
+	for _, name := range []string{"true", "cat", "sh"} {
+		if err == nil {
+			err = os.Symlink("busybox", filepath.Join(dir, "bin", name))
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +149,14 @@ func (h *host) main(args ...string) error {
 	return nil
 }
 
-// noVeth is a condition: the kernel has taken the container's link away, as it
+// noVethSoon waits until the kernel has taken the container's link away, as it
 // does some milliseconds after the last process.
+func (h *host) noVethSoon() error {
+	h.t.Helper()
+	lab.Eventually(h.t, h.noVeth)
+	return nil
+}
+
 func (h *host) noVeth() error {
 	for _, l := range h.node.Links() {
 		if strings.HasPrefix(l.Name, "veth") {
