@@ -129,6 +129,17 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
+// notRefused fails if the kernel has refused one of the netlink messages that
+// were sent and ask for no answer. It has done, or refused, them all by now.
+func (p *program) notRefused(text string, socket uintptr) step {
+	b := new([refusalSize]byte)
+	p.keep = append(p.keep, b)
+	s := call(text, unix.SYS_RECVFROM, socket, uintptr(unsafe.Pointer(b)), refusalSize, unix.MSG_DONTWAIT, 0, 0).
+		wanting(noResult).passing(unix.EAGAIN)
+	s.refusal = b
+	return s
+}
+
 // enter moves the child into its cgroup, but for version 2's, in which clone3
 // has put it. It writes "0", itself, which costs the kernel a hundredth of what
 // it costs when somebody else moves it.

@@ -40,6 +40,10 @@ type step struct {
 	want uintptr       // the result it must have, or anyResult
 	pass [3]unix.Errno // errors that are as good as success
 
+	// Of a recvfrom that is to find nothing: where the kernel's refusal of a
+	// netlink message is, if there is one. The report has its errno then.
+	refusal *[refusalSize]byte
+
 	// For the narrator: the messages that the call sends.
 	family int
 	sends  []nl.Request
@@ -50,6 +54,13 @@ const anyResult = ^uintptr(0)
 
 // noResult takes none: the step must fail, with an error that it passes.
 const noResult = anyResult - 1
+
+// A refusal is struct nlmsghdr, struct nlmsgerr, which begins with an errno below
+// zero, and what it is about (linux/netlink.h).
+const (
+	refusalSize  = 64
+	refusalErrno = unix.SizeofNlMsghdr
+)
 
 // report is what a child sends up its line when a step fails, or when it has
 // come to its end.
@@ -328,6 +339,8 @@ func runChild(p *program, steps []step, base int32) {
 			}
 		} else if s.want == anyResult || s.want == r {
 			continue
+		} else if s.refusal != nil {
+			errno = unix.Errno(-*(*int32)(unsafe.Pointer(&s.refusal[refusalErrno])))
 		}
 		failChild(p, base+int32(i), errno)
 	}

@@ -107,8 +107,7 @@ func (p *program) loopbackUp() []step {
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
 		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0).sending(unix.NETLINK_ROUTE, up),
-		// Done by now; an answer is a refusal.
-		call("link lo: refused", unix.SYS_RECVFROM, fd, p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		p.notRefused("link lo: set up", fd),
 		closing("the netlink socket", fd),
 	}
 }

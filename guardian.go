@@ -98,9 +98,7 @@ func (p *program) takeBack(socket int, claim nat.Claim) []step {
 	batch := nl.Marshal(release)
 	steps := []step{
 		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0).sending(unix.NETLINK_NETFILTER, release),
-		// The kernel has done it all by now. None of the messages asks for an
-		// acknowledgement, so an answer is a refusal.
-		call("see whether the transaction was refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		p.notRefused("nf_tables transaction", uintptr(socket)),
 	}
 	if publishesUDP(claim) {
 		// If the runner is not there to do it, as far as it can be done without
