@@ -3,6 +3,7 @@
 # make run        build it and run a shell in a container
 # make test       all tests, as root; installs the tools that they look with
 # make bench      a whole run against a C program that does the same (BENCH='-n 30')
+# make faults     each system call of a run, an exec, a down and a gc goes wrong once (half an hour; FAULTS='-only clone3')
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
@@ -59,6 +60,11 @@ tools:
 .PHONY: bench
 bench: main
 	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main $(BENCH)
+
+# TestFaults tries a sample of this at each "make test".
+.PHONY: faults
+faults: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration/faults -count=1 -v -timeout 6h -every $(FAULTS)
 
 .PHONY: docs
 docs: main
