@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
+	"container/integration/need"
 )
 
 var (
@@ -151,6 +152,7 @@ func sample(all []Fault, many uint32, and *regexp.Regexp) []Fault {
 // the next run and "main down" don't take away, does not hang, and says what was
 // the matter.
 func TestFaults(t *testing.T) {
+	need.Root(t)
 	for _, s := range scenarios {
 		t.Run(s.name, s.test)
 	}

@@ -34,7 +34,6 @@ type host struct {
 
 func newHost(t testing.TB, s scenario) *host {
 	t.Helper()
-	need.Root(t)
 	h := &host{t: t, s: s, node: lab.New(t).Host, binary: lab.MainBinary(t), tree: tree(t)}
 	if s.held {
 		h.hold()

@@ -31,7 +31,7 @@ var scenarios = []scenario{
 		args:  runArgs,
 		after: runAndDown,
 		oneOf: 150,
-		and: `^runner (clone3|socketpair) \d: E[AMN]|^runner sendto [3-5]: SIGKILL.*down alone$|^runner openat 1[67]: ENOENT|` +
+		and: `^runner (clone3|socketpair) \d: E[AMN]|^runner sendto [3-5]: SIGKILL.*down alone$|^runner openat 1[5-9]: ENOENT|^runner openat2 [6-8]: EMFILE|` +
 			`^runner (mmap|memfd_create|unlinkat) 1: E|^init (seccomp|capset|openat) [12]: E[PI]|^init close 1: EINTR|^init (sendmsg|write) 1: .*caller$|` +
 			`^command execve 1: |^guardian (read|sendto|write) 1: .*caller$|^guardian sendto 1: (ENOBUFS|message 3)`,
 	},

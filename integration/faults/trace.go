@@ -167,7 +167,6 @@ type task struct {
 	nr     uint64
 	args   [6]uint64
 	spoil  bool // this one fails with the fault's errno
-	skip   bool // and is not carried out
 }
 
 type tracer struct {
