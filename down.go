@@ -110,6 +110,10 @@ func (s *inventory) dropTables() error {
 	if err == nil {
 		return nil
 	}
+	// It may be the answer alone that was lost (ENOBUFS).
+	if there, lerr := nat.Tables(s.nat); lerr == nil && len(there) == 0 {
+		return nil
+	}
 	if errors.Is(err, unix.ERESTART) {
 		err = errors.New("the ruleset was changed meanwhile: a container is starting, or somebody runs nft; try again")
 	}
