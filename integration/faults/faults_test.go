@@ -234,6 +234,9 @@ func (h *host) try(f *Fault) (o *outcome, v verdict, err error) {
 	if f != nil {
 		v, err = judge(*f, o)
 		errs = append(errs, err)
+		if h.s.claims {
+			errs = append(errs, h.cleared(*f, o))
+		}
 	} else if o.status != 0 || o.stderr != "" {
 		errs = append(errs, fmt.Errorf("status %s, error %q", words(o.status), o.stderr))
 	}

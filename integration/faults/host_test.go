@@ -19,6 +19,7 @@ import (
 
 	"container/integration/lab"
 	"container/integration/need"
+	"container/nat"
 	"container/nl"
 )
 
@@ -149,6 +150,55 @@ func (h *host) main(args ...string) error {
 	return nil
 }
 
+// claims are the leases and published ports that there are.
+func (h *host) claims() (n int, err error) {
+	err = h.node.Do(func() error {
+		c, err := nat.Dial(nil)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		there, err := nat.Tables(c)
+		if err != nil || !slices.Contains(there, nat.IPv4) {
+			return err
+		}
+		leases, err := nat.Leases(c)
+		if err != nil {
+			return err
+		}
+		ports, err := nat.PublishedPorts(c)
+		n = len(leases) + len(ports)
+		return err
+	})
+	return n, err
+}
+
+// cleared tells whether what is the container's alone went at once, with no
+// other run's help: as long as nobody is killed or refused who sees to that.
+func (h *host) cleared(f Fault, o *outcome) error {
+	if f.Role == Guardian {
+		return nil
+	}
+	if n, err := h.claims(); err != nil || n > 0 {
+		return fmt.Errorf("%d leases and ports are there (error %w)", n, err)
+	}
+	if f.deed != fail && f.deed != refuse || f.ofRuntime() || f.Name == "unlinkat" {
+		return nil // a group made before its guardian was stays for a while
+	}
+	return gone(o.made)
+}
+
+// gone tells whether directories are.
+func gone(made []string) error {
+	for _, dir := range made {
+		// The parent of all groups is others' too.
+		if _, err := os.Lstat(dir); err == nil && filepath.Base(dir) != "container" {
+			return fmt.Errorf("%s is there", dir)
+		}
+	}
+	return nil
+}
+
 // noVethSoon waits until the kernel has taken the container's link away, as it
 // does some milliseconds after the last process, unless it has many others to
 // end.
@@ -177,11 +227,8 @@ func (h *host) noVeth() error {
 
 // same tells whether a host is what it was.
 func (h *host) same(o *outcome) error {
-	for _, dir := range o.made {
-		// The parent of all groups is others' too.
-		if _, err := os.Lstat(dir); err == nil && filepath.Base(dir) != "container" {
-			return fmt.Errorf("%s is there", dir)
-		}
+	if err := gone(o.made); err != nil {
+		return err
 	}
 	now := h.state()
 	if now == h.before {
