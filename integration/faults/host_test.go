@@ -5,7 +5,6 @@ package faults
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,13 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"container/integration/lab"
 	"container/integration/need"
 	"container/nat"
-	"container/nl"
 )
 
 // host is a machine on which runs go wrong.
@@ -39,7 +36,7 @@ func newHost(t testing.TB, s scenario) *host {
 	if s.held {
 		h.hold()
 	}
-	h.before = h.state()
+	h.before = h.node.Snapshot()
 	return h
 }
 
@@ -68,47 +65,6 @@ func tree(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// state is what a host is, as text: its links, addresses, routes, rules,
-// neighbours, ruleset and settings.
-func (h *host) state() string {
-	h.t.Helper()
-	neighbours, err := neighbours(h.node)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return h.node.Snapshot() + "== neighbours\n" + strings.Join(neighbours, "\n")
-}
-
-// neighbours are the addresses that a host has asked for, each behind the index
-// of its link. Groups (ff02::…) come and go by themselves.
-func neighbours(n *lab.Node) (all []string, err error) {
-	err = n.Do(func() error {
-		c, err := nl.Dial(unix.NETLINK_ROUTE, nil)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		msgs, err := c.Query(nl.Request{Type: unix.RTM_GETNEIGH, Flags: netlink.Request | netlink.Dump, Data: make([]byte, unix.SizeofNdMsg), What: "neighbours"})
-		if err != nil {
-			return err
-		}
-		for _, m := range msgs {
-			ad, err := netlink.NewAttributeDecoder(m.Data[unix.SizeofNdMsg:])
-			if err != nil {
-				return err
-			}
-			for ad.Next() {
-				if a, ok := netip.AddrFromSlice(ad.Bytes()); ad.Type() == unix.NDA_DST && ok && !a.IsMulticast() {
-					all = append(all, fmt.Sprintf("%x %s", m.Data[4:8], a))
-				}
-			}
-		}
-		return nil
-	})
-	slices.Sort(all)
-	return all, err
 }
 
 // trace runs ./main with a fault, or without, in a mount namespace whose mounts
@@ -225,12 +181,13 @@ func (h *host) noVeth() error {
 	return nil
 }
 
-// same tells whether a host is what it was.
+// same tells whether a host is what it was. (Neighbours are not looked at: they
+// go with their links, and the uplink's as the machines at its ends like.)
 func (h *host) same(o *outcome) error {
 	if err := gone(o.made); err != nil {
 		return err
 	}
-	now := h.state()
+	now := h.node.Snapshot()
 	if now == h.before {
 		return nil
 	}
