@@ -93,7 +93,7 @@ type outcome struct {
 }
 
 // patience is how long a run may take. Only one that hangs ever does.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // run runs a program to its end, and to that of all that it has cloned, with a
 // fault or none. It must be called on a locked thread, in whose namespaces it
