@@ -159,6 +159,10 @@ func openTarget(t *tenant) (*target, error) {
 			x.root = os.NewFile(uintptr(root), "the container's root")
 		}
 	}
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {
+		x.close()
+		return nil, fmt.Errorf("process %d: %w", x.pid, err)
+	}
 	// Process 1 of a PID namespace below ours: no other has come to have the
 	// number since.
 	if err != nil || !strings.HasSuffix(x.status["NSpid"], "\t1") {
