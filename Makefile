@@ -2,7 +2,9 @@
 # make install    the binary, its man page and completions, below PREFIX and DESTDIR; make uninstall
 # make run        build it and run a shell in a container
 # make test       all tests, as root; installs the tools that they look with
-# make bench      a whole run against a C program that does the same (BENCH='-n 30')
+# make bench      what a run takes, beside a C program that does the same and the peers that
+#                 are installed; into docs/bench.md (BENCH='-n 30 start': less of it, printed)
+# make bench-peers  installs the peers, from Debian
 # make faults     each system call of a run, an exec, a down and a gc goes wrong once (half an hour; FAULTS='-only clone3')
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
@@ -58,8 +60,16 @@ tools:
 	[ -z "$$missing" ] || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends $$missing; }
 
 .PHONY: bench
+bench: BENCH ?= -o docs/bench.md
 bench: main
-	$(SUDO) env PATH="$$PATH" go run ./integration/bench -main ./main $(BENCH)
+	$(SUDO) env PATH="$$PATH:$$(go env GOPATH)/bin" go run ./integration/bench -main ./main $(BENCH)
+
+.PHONY: bench-peers
+bench-peers:
+	$(SUDO) apt-get update -q
+	$(SUDO) apt-get install -qy --no-install-recommends bubblewrap crun runc systemd-container \
+		containernetworking-plugins podman netavark aardvark-dns conmon docker.io iptables iperf3
+	go install github.com/containernetworking/cni/cnitool@v1.3.0
 
 # TestFaults tries a sample of this at each "make test".
 .PHONY: faults

@@ -106,7 +106,7 @@ func ownCaps() (capabilities, error) {
 
 // lastCap is the highest capability that the kernel knows.
 func lastCap() (int, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	b, err := readFile("/proc/sys/kernel/cap_last_cap", 16)
 	if err != nil {
 		return 0, err
 	}

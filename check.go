@@ -163,10 +163,11 @@ func newBurrow(x *narrator, flags uint64, protocol int) (*burrow, error) {
 	p := &program{line: uintptr(l.theirs)}
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent())
-	p.setUp = append(p.setUp, p.sendSocket(protocol)...)
+	p.setUp = append(p.setUp, p.sendSocket(protocol, 0)...)
 	p.setUp = append(p.setUp, p.waitForGo())
-	b := &burrow{}
-	if b.box, err = start(x, p, flags, new(cgroup.Group), l); err != nil {
+	b := &burrow{box: &box{x: x, prog: p, line: l, pidfd: -1}}
+	if err := b.start(flags, new(cgroup.Group)); err != nil {
+		l.close()
 		return nil, err
 	}
 	if b.conn, err = b.socket(protocol); err != nil {

@@ -48,8 +48,25 @@ func (p *program) data(b []byte) uintptr {
 	if len(b) == 0 {
 		return 0
 	}
+	if p.orders != nil {
+		b = p.share(b)
+	}
 	p.keep = append(p.keep, b)
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// share copies bytes into what is left of the memory that the child and the
+// runner have in common; when they don't fit, nothing is left.
+func (p *program) share(b []byte) []byte {
+	size := (len(b) + 7) &^ 7
+	if size > len(p.room) {
+		p.room = nil
+		return b
+	}
+	shared := p.room[:len(b)]
+	copy(shared, b)
+	p.room = p.room[size:]
+	return shared
 }
 
 // str is the address of a NUL-terminated copy of s.
@@ -235,14 +252,22 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
+	if r.step == cloneStep {
+		return cloneError(unix.Errno(r.errno))
+	}
 	text := "reset a signal's handler"
-	all := slices.Concat(p.setUp, p.command, p.after)
+	all := p.steps()
 	if r.step >= 0 && int(r.step) < len(all) {
 		text = all[r.step].text
 	}
 	e := &stepError{text: text, errno: unix.Errno(r.errno)}
 	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1
 	return e
+}
+
+// steps is all that the program does, in the order of the numbers in a report.
+func (p *program) steps() []step {
+	return slices.Concat(p.setUp, p.command, p.after, p.ordered, p.last)
 }
 
 // stepError is a step of a child that failed.

@@ -14,18 +14,13 @@ import (
 	"container/nl"
 )
 
-// claim leases the addresses and publishes the ports in one transaction, with a
-// guardian that will take them back. container is the container's pidfd, and
-// dirs are its cgroup's directories.
+// claim leases the addresses and publishes the ports in one transaction.
 //
-// The guardian is there before the claim is: whenever the runner is killed,
-// somebody is left who knows what to delete.
-func (n *network) claim(container int, dirs []string) (*guardian, error) {
+// The guardian knows of it before: whenever the runner is killed, somebody is
+// left who knows what to delete.
+func (n *network) claim(g *guardian) error {
 	if !n.o.nat {
-		if err := n.refuseNeighbours(); err != nil {
-			return nil, err
-		}
-		return guardOnly(n.x, container, dirs)
+		return n.refuseNeighbours()
 	}
 	want := nat.Claim{
 		Bridge:    n.br.Name,
@@ -42,55 +37,48 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		g, err := n.tryClaim(container, dirs, &want)
-		if err == nil {
-			return n.settle(g, want)
-		}
-		if try == 3 {
-			return nil, err
+		err := n.tryClaim(g, &want)
+		if err == nil || try == 3 {
+			return err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
 			// "main down" came between.
 		case errors.Is(err, unix.EEXIST):
 			if err := n.clearTheWay(want); err != nil {
-				return nil, err
+				return err
 			}
 		default:
-			return nil, err
+			return err
 		}
 	}
 }
 
-func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guardian, error) {
+func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
 	if err := n.tables(want); err != nil {
-		return nil, err
+		return err
 	}
-	g, err := newGuardian(n.x, container, dirs, *want, n.nat)
-	if err != nil {
-		return nil, err
+	if err := g.guard(*want); err != nil {
+		return err
 	}
 	if err := nat.Commit(n.nat, want.Take()); err != nil {
-		g.dismiss()
-		return nil, err
+		g.unguard()
+		return err
 	}
-	return g, nil
-}
-
-// settle does what goes with a claim. Where that fails the claim is taken back.
-func (n *network) settle(g *guardian, claim nat.Claim) (*guardian, error) {
 	for _, then := range []func() error{
 		n.forward,
 		n.openGates,
 		n.openLegacy,
 		g.keepRecord,
-		func() error { return cutFlows(n.nat, claim) },
+		func() error { return cutFlows(n.nat, *want) },
 	} {
 		if err := then(); err != nil {
-			return nil, errors.Join(err, g.finish())
+			err = errors.Join(err, nat.Commit(n.nat, want.Release()))
+			g.unguard()
+			return err
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // tables makes the tables that a claim is put in, if they aren't there. A

@@ -69,8 +69,12 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// resetStep is the number of program.reset's steps, which are in no list.
-const resetStep = -128
+// Numbers of steps that are in no list: program.reset's, of which there are up to
+// 64, and the cloning of a brother.
+const (
+	resetStep = -128
+	cloneStep = -129
+)
 
 const reportSize = unsafe.Sizeof(report{})
 
@@ -80,6 +84,15 @@ type program struct {
 	// own child runs command, and it goes on with after and becomes the init
 	// of its PID namespace (superviseChild). Without one it ends.
 	setUp, command, after []step
+
+	// A guardian's: between setUp and after it clones another program, which
+	// becomes its brother. When after is done it does what it was told by then,
+	// and last (guardian.go).
+	brother *program
+	orders  *orders
+	room    []byte // behind orders, not used yet
+	ordered []step // orders.steps, with their texts
+	last    []step
 
 	line   uintptr // descriptor of the child's end of its line to the parent
 	target uintptr // pidfd of the container that it is about to join, or 0
@@ -183,20 +196,8 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 // or -1 for the parent's own. Where clone(2) has to do (p.plain), it starts in
 // the parent's.
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
-	for i := range p.all {
-		p.all[i] = ^uint32(0)
-	}
-	p.args = cloneArgs{
-		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))),
-		exitSignal: uint64(unix.SIGCHLD),
-	}
-	p.size = cloneArgsSize0
-	if cgroup >= 0 {
-		p.args.flags |= unix.CLONE_INTO_CGROUP
-		p.args.cgroup = uint64(cgroup)
-		p.size = unsafe.Sizeof(p.args)
-	}
+	p.prepare(flags, cgroup)
+	p.args.exitSignal = uint64(unix.SIGCHLD)
 	p.reset = resetSignals(p)
 
 	// Nobody else's fork may happen while descriptors are half made.
@@ -205,10 +206,29 @@ func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(p)
 	if errno != 0 {
-		return 0, 0, fmt.Errorf("clone: %w%s", errno, cloneAdvice(errno))
+		return 0, 0, cloneError(errno)
 	}
 	return int(n), int(p.pidfd), nil
 }
+
+// prepare sets what the cloning of a program takes.
+func (p *program) prepare(flags uint64, cgroup int) {
+	for i := range p.all {
+		p.all[i] = ^uint32(0)
+	}
+	p.args = cloneArgs{
+		flags: flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd: uint64(uintptr(unsafe.Pointer(&p.pidfd))),
+	}
+	p.size = cloneArgsSize0
+	if cgroup >= 0 {
+		p.args.flags |= unix.CLONE_INTO_CGROUP
+		p.args.cgroup = uint64(cgroup)
+		p.size = unsafe.Sizeof(p.args)
+	}
+}
+
+func cloneError(errno unix.Errno) error { return fmt.Errorf("clone: %w%s", errno, cloneAdvice(errno)) }
 
 func cloneAdvice(errno unix.Errno) string {
 	switch errno {
@@ -255,23 +275,36 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
 		uintptr(unsafe.Pointer(&p.all)), uintptr(unsafe.Pointer(&p.mask)), sigsetSize(), 0, 0)
 
+	pid, errno := cloneProcess(p)
+	if errno == 0 && pid == 0 {
+		if p.plain {
+			runChild(p, p.reset, resetStep)
+		}
+		if p.brother != nil {
+			p = runGuardian(p)
+		}
+		runProgram(p)
+	}
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(&p.mask)), 0, sigsetSize(), 0, 0)
+	return pid, errno
+}
+
+// cloneProcess makes the process for a program, and returns in both. It keeps
+// the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func cloneProcess(p *program) (uintptr, unix.Errno) {
 	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE3,
 		uintptr(unsafe.Pointer(&p.args)), p.size, 0, 0, 0, 0)
 	// ENOSYS before 5.3, EINVAL before 5.5, E2BIG before 5.7 for a cgroup, EPERM
 	// from a seccomp filter that does not know clone3. clone(2) gives the true answer.
 	if errno == unix.ENOSYS || errno == unix.EINVAL || errno == unix.EPERM || errno == unix.E2BIG {
 		p.plain = true
-		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(unix.SIGCHLD)
+		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(p.args.exitSignal)
 		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
 	}
-	if errno == 0 && pid == 0 {
-		if p.plain {
-			runChild(p, p.reset, resetStep)
-		}
-		runProgram(p)
-	}
-	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
-		uintptr(unsafe.Pointer(&p.mask)), 0, sigsetSize(), 0, 0)
 	return pid, errno
 }
 
@@ -296,10 +329,7 @@ func oldClone(flags, parentTID uintptr) (uintptr, unix.Errno) {
 //go:norace
 func runProgram(p *program) {
 	command := int32(len(p.setUp))
-	title := p.title
-	for i := range title {
-		*(*byte)(unsafe.Add(p.argv, i)) = title[i]
-	}
+	nameChild(p)
 	runChild(p, p.setUp, 0)
 	if len(p.command) == 0 {
 		exitChild(0)
@@ -314,6 +344,50 @@ func runProgram(p *program) {
 	}
 	runChild(p, p.after, command+int32(len(p.command)))
 	superviseChild(p, pid)
+}
+
+// runGuardian is the child that makes another, the container's first process,
+// and returns only there, with the program for it. Every signal has its default
+// action here, and so it has there. It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func runGuardian(p *program) *program {
+	nameChild(p)
+	runChild(p, p.setUp, 0)
+	b := p.brother
+	b.mask = p.mask
+	pid, errno := cloneProcess(b)
+	if errno != 0 {
+		failChild(p, cloneStep, errno)
+	}
+	if pid == 0 {
+		return b
+	}
+	told := p.orders
+	told.pid = int32(pid)
+	told.plain = b.plain
+	base := int32(len(p.setUp))
+	runChild(p, p.after, base)
+	base += int32(len(p.after))
+	if told.claimed != 0 {
+		runChild(p, told.steps[:], base)
+	}
+	runChild(p, p.last, base+int32(len(told.steps)))
+	exitChild(0)
+	return nil
+}
+
+// nameChild puts the child's title in place of the runner's command line. It
+// keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func nameChild(p *program) {
+	title := p.title
+	for i := range title {
+		*(*byte)(unsafe.Add(p.argv, i)) = title[i]
+	}
 }
 
 // runChild walks steps, the first of which is number base. When one fails it

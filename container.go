@@ -34,17 +34,14 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 	p := &program{line: uintptr(l.theirs)}
 
 	p.name("init")
+	p.setUp = append(p.setUp, p.forget(nil)...)
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())
 	p.setUp = append(p.setUp, p.enter(g)...)
 	// The cgroup that it is in now is the root of what it sees of cgroups.
 	p.setUp = append(p.setUp, call("unshare the cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP))
-	switch o.network {
-	case bridged:
-		p.setUp = append(p.setUp, p.prepareIPv6(o)...)
-		p.setUp = append(p.setUp, p.sendSocket(unix.NETLINK_ROUTE)...)
-	case noNetwork:
+	if o.network == noNetwork {
 		p.setUp = append(p.setUp, p.loopbackUp()...)
 	}
 	tree, err := p.filesystem(o)
@@ -75,12 +72,16 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 //
 // What is set by default holds for a veth that is yet to come. If it is there
 // already, it is set as well.
+//
+// It is done in the container's own /proc, before that is read-only: a look at
+// /proc/sys/net in the host's takes the longer the more containers there are
+// (kernelHasIPv6).
 func (p *program) prepareIPv6(o *options) []step {
 	const dir = "/proc/sys/net/ipv6/conf/"
 	if !kernelHasIPv6() {
 		return nil
 	}
-	fd := p.lowestFD(0)
+	fd := p.lowestFD(len(o.volumes))
 	var steps []step
 	set := func(name, value string, passing ...unix.Errno) {
 		steps = append(steps,
@@ -114,9 +115,9 @@ func (p *program) loopbackUp() []step {
 
 // sendSocket opens a netlink socket, which belongs to the child's network
 // namespace for good, and sends it to the parent, which has no need to enter
-// that namespace then.
-func (p *program) sendSocket(protocol int) []step {
-	fd := p.lowestFD(0)
+// that namespace then. So many descriptors have been opened before.
+func (p *program) sendSocket(protocol, opened int) []step {
+	fd := p.lowestFD(opened)
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, uintptr(protocol)).wanting(fd),
 		p.sendFD("send the netlink socket", int(fd)),
@@ -299,7 +300,7 @@ func candidates(name, pathList string) []string {
 
 // executable tells why a file can't be executed, if that can be seen.
 func executable(root int, name string) error {
-	f, err := inRoot(root, name, unix.O_PATH)
+	fd, err := inRoot(root, name, unix.O_PATH)
 	if err != nil {
 		var pe *os.PathError
 		if errors.As(err, &pe) {
@@ -307,9 +308,9 @@ func executable(root int, name string) error {
 		}
 		return err
 	}
-	defer f.Close()
+	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {

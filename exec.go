@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"strconv"
@@ -87,8 +86,9 @@ func execIn(o *execOptions) (status int, err error) {
 		l.close()
 		return 0, err
 	}
-	b, err := start(o.x, p, 0, group, l)
-	if err != nil {
+	b := &box{x: o.x, prog: p, line: l, pidfd: -1}
+	if err := b.start(0, group); err != nil {
+		l.close()
 		return 0, err
 	}
 	defer b.kill()
@@ -108,6 +108,7 @@ func execIn(o *execOptions) (status int, err error) {
 func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs), target: uintptr(target)}
 	p.name("joiner")
+	p.setUp = append(p.setUp, p.forget(nil)...)
 	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
 	p.setUp = append(p.setUp,
 		dieWithParent(),
@@ -213,15 +214,15 @@ func (x *target) plan(o *execOptions, addresses []netip.Addr) (*command, error) 
 
 // hostname is the container's, as its own file tells it.
 func (x *target) hostname() (string, error) {
-	f, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
+	fd, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return "container", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 2*maxHostname))
+	defer unix.Close(fd)
+	b, err := readAll(fd, "etc/hostname", 2*maxHostname)
 	return strings.TrimSpace(string(b)), err
 }
 

@@ -106,7 +106,7 @@ func (p *program) filesystem(o *options) ([]step, error) {
 		return nil, err
 	}
 	steps = append(steps, tree...)
-	steps = append(steps, p.proc(o.privileged)...)
+	steps = append(steps, p.proc(o)...)
 	steps = append(steps, p.sys(o.privileged)...)
 	steps = append(steps, p.dev(o.privileged)...)
 	if !o.privileged {
@@ -268,13 +268,17 @@ var (
 )
 
 // proc mounts a /proc of the container's own processes.
-func (p *program) proc(privileged bool) []step {
+func (p *program) proc(o *options) []step {
 	steps := []step{p.mount("mount proc on /proc", "proc", "/proc", "proc", noNothing, "")}
-	if privileged {
+	if o.network == bridged {
+		steps = append(steps, p.prepareIPv6(o)...)
+		steps = append(steps, p.sendSocket(unix.NETLINK_ROUTE, len(o.volumes))...)
+	}
+	if o.privileged {
 		return steps
 	}
 	for _, name := range readOnlyPaths {
-		if _, err := os.Stat(name); err != nil {
+		if unix.Access(name, unix.F_OK) != nil {
 			continue // the kernel hasn't got it
 		}
 		steps = append(steps,
@@ -343,10 +347,10 @@ func (p *program) dev(privileged bool) []step {
 func (p *program) hide() []step {
 	var steps []step
 	for _, name := range maskedPaths {
-		st, err := os.Stat(name)
-		switch {
+		var st unix.Stat_t
+		switch err := unix.Stat(name, &st); {
 		case err != nil: // the kernel hasn't got it
-		case st.IsDir():
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			steps = append(steps, p.mount("hide "+name, "tmpfs", name, "tmpfs", noNothing|unix.MS_RDONLY, "").passing(unix.ENOENT))
 		default:
 			steps = append(steps, p.mount("hide "+name, "/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))

@@ -5,18 +5,26 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"container/cgroup"
 	"container/nat"
 	"container/nl"
 )
 
-// guardian is a second raw-cloned child of the runner, in no namespace of its
-// own. It sleeps on its line until the runner says that the run is over, or is
-// gone (the end of file: a SIGKILL, say), and then takes the container's
-// claims out of nf_tables with a batch of messages that was made beforehand.
+// guardian is a raw-cloned child of the runner, in no namespace of its own. It
+// is the first that is made, and makes the container's first process, as a
+// brother (CLONE_PARENT): while the kernel sets the namespaces up, which is half
+// a millisecond, the runner looks at the host.
+//
+// Then it sleeps on its line until the runner says that the run is over, or is
+// gone (the end of file: a SIGKILL, say), and takes the container's claims out
+// of nf_tables with a batch of messages that was made beforehand.
 //
 // It does so at the end of every run, for a second reason: whoever closes a
 // netfilter socket after a delete waits for RCU, 8 ms and more. The guardian
@@ -29,47 +37,83 @@ type guardian struct {
 	line   *line
 	prog   *program
 	pid    int
+	room   []byte // for what is ordered
 }
 
-// newGuardian makes a guardian for a container (its pidfd), the directories of
-// its cgroup, and what it claims.
+// orders is memory that the runner and the guardian have in common, for what
+// comes up when both run.
+type orders struct {
+	// From the guardian: the container's first process, and whether it was
+	// clone(2) that made it.
+	pid   int32
+	plain bool
+
+	// From the runner: how to take back what is claimed, which counts when
+	// claimed is set. If the runner is killed before, or while it writes the
+	// steps, there is nothing to take back yet.
+	claimed uint32
+	steps   [maxOrders]step
+}
+
+// maxOrders is how many steps takeBack takes.
+const maxOrders = 3
+
+// newGuardian makes a guardian, which makes the container's first process: box,
+// in new namespaces (flags), and in group. ports is how many the container may
+// claim.
 //
-// c is the connection that the claims are made over. The guardian inherits it
-// and uses it at the end, so the runner's closing of it is not the last, and
-// does not wait.
-func newGuardian(x *narrator, container int, dirs []string, claim nat.Claim, c *nl.Conn) (*guardian, error) {
+// c is the connection that the claims will be made over, nil if there will be
+// none. The guardian inherits it and uses it at the end, so the runner's closing
+// of it is not the last, and does not wait.
+func newGuardian(box *box, flags uint64, group *cgroup.Group, c *nl.Conn, ports int) (*guardian, error) {
 	l, err := newLine()
 	if err != nil {
 		return nil, err
 	}
-	g := &guardian{x: x, claim: claim, nat: c, line: l}
-	if err := g.start(container, dirs); err != nil {
+	g := &guardian{x: box.x, nat: c, line: l}
+	if err := g.start(box, flags, group, ports); err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
 	l.handOver()
-	x.cloned(g.prog, "guardian", g.pid)
+	box.line.handOver()
+	g.x.cloned(g.prog, "guardian", g.pid)
 	return g, nil
 }
 
-// guardOnly makes a guardian for a container that claims nothing. Where it has
-// no cgroup either, there is nothing to guard: nil.
-func guardOnly(x *narrator, container int, dirs []string) (*guardian, error) {
-	if len(dirs) == 0 {
-		return nil, nil
+func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int) error {
+	// In both families a port's messages take 170 bytes.
+	size := (64<<10 + ports<<8 + 1<<16 - 1) &^ (1<<16 - 1)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
 	}
-	return newGuardian(x, container, dirs, nat.Claim{}, nil)
-}
-
-func (g *guardian) start(container int, dirs []string) error {
-	p := &program{line: uintptr(g.line.theirs)}
+	box.prog.prepare(flags|unix.CLONE_PARENT, group.FD())
+	p := &program{
+		line:    uintptr(g.line.theirs),
+		brother: box.prog,
+		orders:  (*orders)(unsafe.Pointer(unsafe.SliceData(mem))),
+		room:    mem[unsafe.Sizeof(orders{}):],
+	}
 	p.name("guardian")
-	keep := []int{g.line.theirs, container}
+	keep := []int{g.line.theirs, box.line.theirs}
 	if g.nat != nil {
 		keep = append(keep, g.nat.FD())
 	}
+	if group.FD() >= 0 {
+		keep = append(keep, group.FD())
+	}
+	p.setUp = append(p.setUp, p.forget(mem)...)
 	p.setUp = append(p.setUp, keepOnly(keep...)...)
-	p.setUp = append(p.setUp,
+	container := lowestBut(keep)
+	p.after = append(p.after,
+		call("tell the runner that it is made", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
+		// Whose last end is the container's: its death is to show.
+		call("close the container's line", unix.SYS_CLOSE, uintptr(box.line.theirs)))
+	if group.FD() >= 0 {
+		p.after = append(p.after, call("close the cgroup", unix.SYS_CLOSE, uintptr(group.FD())))
+	}
+	p.after = append(p.after,
 		// It outlives the run by a while, and nobody who reads the command's
 		// output is to wait for it.
 		call("close the standard streams", unix.SYS_CLOSE_RANGE, 0, 2),
@@ -77,20 +121,72 @@ func (g *guardian) start(container int, dirs []string) error {
 		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
 		// If the runner was killed, the container dies with it (dieWithParent);
 		// this makes sure.
-		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, uintptr(container), uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
+		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, container, uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
 	)
-	if g.nat != nil {
-		p.setUp = append(p.setUp, p.takeBack(g.nat.FD(), g.claim)...)
-	}
-	p.setUp = append(p.setUp,
+	p.last = append(p.last,
 		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 		call("wait for the runner to close the line", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).passing(unix.ECONNRESET))
-	p.setUp = append(p.setUp, p.removeWhenDead(container, dirs)...)
-	g.prog = p
-	var err error
+	p.last = append(p.last, p.removeWhenDead(int(container), group.Dirs())...)
+	g.prog, g.room = p, p.room
 	g.pid, err = p.spawn()
 	return err
 }
+
+// lowestBut is the descriptor that a process gets next which has the standard
+// streams and some others.
+func lowestBut(others []int) uintptr {
+	fd := 3
+	for slices.Contains(others, fd) {
+		fd++
+	}
+	return uintptr(fd)
+}
+
+// container waits until the guardian has made the container's first process.
+func (g *guardian) container(b *box, group *cgroup.Group) error {
+	m, err := g.line.hear()
+	switch {
+	case err != nil:
+		return fmt.Errorf("guardian: %w", err)
+	case m.report != nil:
+		return g.prog.failed(*m.report)
+	case m.end:
+		return errKilled
+	}
+	b.pid, b.prog.plain = int(g.prog.orders.pid), g.prog.orders.plain
+	g.x.brother(b.prog, b.pid)
+	return b.enter(group)
+}
+
+var errKilled = errors.New("guardian: it was killed")
+
+// guard has the guardian take a claim back at the end.
+func (g *guardian) guard(claim nat.Claim) error {
+	p := g.prog
+	p.room = g.room
+	steps := p.takeBack(g.nat.FD(), claim)
+	if p.room == nil {
+		return fmt.Errorf("guardian: %d ports are more than were expected", len(claim.Ports))
+	}
+	g.claim, p.ordered = claim, steps
+	for i := range p.orders.steps {
+		s := call("nothing more", unix.SYS_GETPID)
+		if i < len(steps) {
+			s = steps[i]
+		}
+		// What a child reads of a step, and no address of Go's memory.
+		p.orders.steps[i] = step{trap: s.trap, args: s.args, want: s.want, pass: s.pass}
+	}
+	atomic.StoreUint32(&p.orders.claimed, 1)
+	g.x.steps(p, steps, "guardian")
+	return nil
+}
+
+// unguard takes that order back.
+func (g *guardian) unguard() { atomic.StoreUint32(&g.prog.orders.claimed, 0) }
+
+// guards tells whether there is a claim to take back.
+func (g *guardian) guards() bool { return atomic.LoadUint32(&g.prog.orders.claimed) != 0 }
 
 // takeBack releases a claim over a netfilter socket.
 func (p *program) takeBack(socket int, claim nat.Claim) []step {
@@ -147,7 +243,7 @@ func (g *guardian) finish() error {
 	g.x.call("write(%d, \"\\1\", 1)  # let the guardian take back what the container had", g.line.ours)
 	err := g.ask()
 	g.x.carriedOut(g.prog, err == nil)
-	if g.nat == nil {
+	if !g.guards() {
 		// It has claimed nothing, and its cgroup the runner removes.
 		err = nil
 	} else {
@@ -200,14 +296,7 @@ func (g *guardian) ask() error {
 	case m.report != nil:
 		return fmt.Errorf("guardian: %w", g.prog.failed(*m.report))
 	case m.end:
-		return errors.New("guardian: it was killed")
+		return errKilled
 	}
 	return nil
-}
-
-// dismiss ends a guardian that has nothing to guard.
-func (g *guardian) dismiss() {
-	_ = unix.Kill(g.pid, unix.SIGKILL)
-	_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(g.pid, nil, 0, nil) })
-	g.line.close()
 }

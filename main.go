@@ -8,20 +8,23 @@
 //  1. The command line becomes options (options.go, addresses.go, ports.go), and
 //     the options a command in the container's tree (tree.go). What can be
 //     refused without touching anything is refused here.
-//  2. The published ports are bound, so that nobody else takes them
+//  2. A raw clone makes the guardian, which will take back what the container
+//     has claimed when the run ends, however it ends (guardian.go). It in turn
+//     clones the container's first process, in new namespaces (clone_linux.go,
+//     child.go), which enters its cgroup (package cgroup), mounts the container's
+//     tree (filesystem.go, names.go) and waits (container.go; the two talk with
+//     the runner by line.go). Where there will be nothing to take back, the
+//     runner clones it itself.
+//  3. Meanwhile the published ports are bound, so that nobody else takes them
 //     (reserve.go).
-//  3. The bridge is found, or made (host.go; packages rtnl and nat build the
-//     messages, package nl sends them). If the address is to be chosen, it is
-//     (auto.go), and the wire is asked whether somebody has it (answer.go).
-//  4. A raw clone makes the container's first process in new namespaces
-//     (clone_linux.go, child.go). It enters its cgroup (package cgroup), mounts
-//     the container's tree (filesystem.go, names.go) and waits (container.go;
-//     the two talk by line.go).
+//  4. The bridge is found, or made (host.go; packages rtnl and nat build the
+//     messages, package nl sends them), and the wire is asked whether somebody
+//     has the container's address (answer.go). If the address is to be chosen,
+//     it is (auto.go), and 3 and 4 come before 2.
 //  5. A veth is made, one end on the bridge, the other in the container's
 //     network namespace (network.go). Its alias says who lives there
 //     (occupant.go).
-//  6. A second raw clone makes the guardian, which takes the addresses and the
-//     ports back when the run ends, however it ends (guardian.go).
+//  6. The guardian is told what will be claimed.
 //  7. One nf_tables transaction leases the addresses, publishes the ports and
 //     guards the container's port on the bridge (claim.go). Then the host
 //     forwards (sysctl.go), other firewalls let the bridge's packets pass

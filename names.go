@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -85,7 +84,7 @@ func resolvConf(dns []netip.Addr) ([]byte, error) {
 	}
 	var rest []byte
 	for _, name := range resolverFiles {
-		b, err := os.ReadFile(name)
+		b, err := readFile(name, 1<<20)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -307,23 +307,50 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 	if x.level == 0 {
 		return
 	}
+	x.call("%s = %d", p.cloneWords("SIGCHLD"), pid)
+	x.willDo(p, label, pid)
+}
+
+// willDo tells of what a child will do.
+func (x *narrator) willDo(p *program, label string, pid int) {
+	x.note("process %d, the %s, will do this by itself:", pid, p.called())
+	x.steps(p, p.setUp, label)
+	if len(p.command) > 0 {
+		x.step(label, "clone(SIGCHLD)  # the command's process, which then does this:")
+		x.steps(p, p.command, "command")
+	}
+	x.steps(p, p.after, label)
+	if len(p.command) > 0 {
+		x.step(label, "rt_sigtimedwait(~[])  # pass signals on, reap, end with the command")
+	}
+	x.steps(p, p.last, label)
+}
+
+// brother tells of a child that another one has made.
+func (x *narrator) brother(p *program, pid int) {
+	if x == nil {
+		return
+	}
+	x.carriedOut(p, true)
+	if x.level > 0 {
+		x.step("guardian", fmt.Sprintf("%s = %d", p.cloneWords(), pid))
+		x.willDo(p, "child", pid)
+	}
+}
+
+// cloneWords is the system call that makes a child.
+func (p *program) cloneWords(signal ...string) string {
 	name := "clone3"
 	if p.plain {
 		name = "clone"
 	}
-	x.call("%s(%s) = %d", name, bits(cloneFlags, p.args.flags, "SIGCHLD"), pid)
-	x.note("process %d, the %s, will do this by itself:", pid, p.called())
-	x.steps(p, p.setUp, label)
-	if len(p.command) == 0 {
-		return
-	}
-	x.step(label, "clone(SIGCHLD)  # the command's process, which then does this:")
-	x.steps(p, p.command, "command")
-	x.steps(p, p.after, label)
-	x.step(label, "rt_sigtimedwait(~[])  # pass signals on, reap, end with the command")
+	return name + "(" + bits(cloneFlags, p.args.flags, signal...) + ")"
 }
 
 func (x *narrator) steps(p *program, steps []step, label string) {
+	if x == nil || x.level == 0 {
+		return
+	}
 	objects := p.objects()
 	for _, s := range steps {
 		x.step(label, s.words(objects))
@@ -341,7 +368,7 @@ func (x *narrator) carriedOut(p *program, has bool) {
 	if x == nil || x.capture == nil || !has {
 		return
 	}
-	for _, s := range p.setUp {
+	for _, s := range p.steps() {
 		if len(s.sends) > 0 {
 			x.lose(x.capture.Sent(time.Now(), s.family, nl.Marshal(s.sends)))
 		}

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"container/cgroup"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
@@ -51,37 +50,43 @@ type network struct {
 	solicited bool // the kernel was told to ask who has the addresses
 }
 
-// readyNetwork makes the host ready for a container: its bridge, and an address
-// that nobody has.
-func readyNetwork(o *options, stderr io.Writer, u *undo) (*network, error) {
+// newNetwork opens the connections that a run has, and chooses what the host has
+// no say in.
+func newNetwork(o *options, stderr io.Writer) (*network, error) {
 	route, err := rtnl.Dial(o.x.tracer())
 	if err != nil {
 		return nil, err
 	}
 	n := &network{o: o, x: o.x, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
 	if o.nat {
-		n.nat, err = nat.Dial(o.x.tracer())
+		if n.nat, err = nat.Dial(o.x.tracer()); err != nil {
+			n.close()
+			return nil, err
+		}
 	}
-	if err == nil {
-		err = n.ready(u)
+	if n.mac == nil {
+		n.mac = randomMAC()
 	}
-	if err != nil {
-		// What is undone may need the connections.
-		u.all()
-		n.close()
-		return nil, err
-	}
+	n.name = vethName()
 	return n, nil
 }
 
 func (n *network) close() {
+	if n == nil {
+		return
+	}
 	n.route.Close()
 	if n.nat != nil {
 		n.nat.Close()
 	}
 }
 
+// ready makes the host ready for a container: its bridge, and an address that
+// nobody has.
 func (n *network) ready(u *undo) (err error) {
+	if n == nil {
+		return nil
+	}
 	if err := n.findBridge(u); err != nil {
 		return err
 	}
@@ -104,10 +109,6 @@ func (n *network) ready(u *undo) (err error) {
 			n.mtu = max(n.mtu, ipv6MinMTU)
 		}
 	}
-	if n.mac == nil {
-		n.mac = randomMAC()
-	}
-	n.name = vethName()
 	if !n.o.nat {
 		n.name = leasedName(n.addresses[0].Addr())
 	}
@@ -201,9 +202,12 @@ func (n *network) makeVeth(pid int) error {
 }
 
 // groupName is a name for a container's cgroup.
-func groupName(n *network) string {
-	if n == nil {
+func (n *network) groupName() string {
+	switch {
+	case n == nil:
 		return vethName()
+	case !n.o.nat:
+		return leasedName(n.addresses[0].Addr())
 	}
 	return n.name
 }
@@ -241,8 +245,8 @@ func removeVeth(x *narrator, host rtnl.Link) error {
 
 // attach connects a container whose first process waits: the veth, the leases
 // and ports with a guardian over them, and the container's own addresses and
-// routes. The guardian is nil where there is nothing to guard.
-func (n *network) attach(b *box, group *cgroup.Group, u *undo) (g *guardian, err error) {
+// routes. Without nf_tables there is no need of a guardian.
+func (n *network) attach(b *box, g *guardian, u *undo) (err error) {
 	// What is missing then may be so because the container has ended.
 	defer func() {
 		if err != nil {
@@ -257,21 +261,18 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (g *guardian, err
 		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// The kernel takes it away in its own time; until then it would keep the
 	// bridge from being idle.
 	u.add(func() { _ = removeVeth(n.x, n.host) })
 	if err := n.refuseAnswered(); err != nil {
-		return nil, err
+		return err
 	}
-	if g, err = n.claim(b.pidfd, group.Dirs()); err != nil {
-		return nil, err
+	if err := n.claim(g); err != nil {
+		return err
 	}
-	if err := n.join(b); err != nil {
-		return nil, errors.Join(err, g.finish())
-	}
-	return g, nil
+	return n.join(b)
 }
 
 // join makes a container a host of its network.
@@ -334,8 +335,11 @@ func (n *network) configure(c *nl.Conn) (rtnl.Link, error) {
 	return l, nil
 }
 
-// kernelHasIPv6 tells whether links have an IPv6 side at all.
-func kernelHasIPv6() bool { return unix.Access("/proc/sys/net/ipv6", unix.F_OK) == nil }
+// kernelHasIPv6 tells whether links have an IPv6 side at all. (/proc/sys/net/ipv6
+// would tell as well. But a mount of proc holds that directory once for each
+// network namespace that it was looked up in, one behind the other: with a
+// thousand containers a look took 1.5 ms.)
+func kernelHasIPv6() bool { return unix.Access("/proc/thread-self/net/if_inet6", unix.F_OK) == nil }
 
 // awaitPort returns when packets pass between the container and the host.
 //

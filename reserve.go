@@ -55,6 +55,9 @@ type holding struct {
 }
 
 func (r *holding) release() {
+	if r == nil {
+		return
+	}
 	for _, fd := range r.fds {
 		closeFD(fd)
 	}

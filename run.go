@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -22,30 +24,42 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	held, err := reserve(o)
-	if err != nil {
-		return 0, err
-	}
-	defer held.release()
-	o.ports = held.ports
-
 	// What only a failed run undoes: the bridge stays for the next.
 	var failed undo
 	var net *network
 	if o.network == bridged {
-		if net, err = readyNetwork(o, stderr, &failed); err != nil {
+		if net, err = newNetwork(o, stderr); err != nil {
 			return 0, err
 		}
-		defer func() {
-			if err != nil {
-				failed.all()
-			}
-			net.close()
-		}()
+	}
+	var held *holding
+	defer func() { held.release() }()
+	defer func() {
+		if err != nil {
+			failed.all()
+		}
+		net.close()
+	}()
+	// ready makes the host ready for the container. That takes no less time than
+	// the kernel takes to make the namespaces, and is done meanwhile; unless the
+	// container is to know an address that is yet to be chosen.
+	ready := func() error {
+		if held, err = reserve(o); err != nil {
+			return err
+		}
+		o.ports = held.ports
+		return net.ready(&failed)
+	}
+	if o.auto {
+		if err := ready(); err != nil {
+			return 0, err
+		}
+	}
+	if net != nil {
 		c.env = withAddresses(c.env, addrs(net.addresses), o.env)
 	}
 
-	name := groupName(net)
+	name := net.groupName()
 	o.x.group(name, o.limits)
 	group, err := cgroup.New(name, o.limits)
 	if err != nil {
@@ -66,30 +80,38 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 		line.close()
 		return 0, err
 	}
-	box, err := start(o.x, prog, o.namespaces(), group, line)
+	box := &box{x: o.x, prog: prog, line: line, pidfd: -1}
+	guard, err := launch(box, o, group, net)
 	if err != nil {
+		line.close()
 		return 0, err
 	}
-	// When its last process is gone, so are its namespaces and the veth.
-	defer box.kill()
 	// From here on signals wait until there is a command to pass them to. (The
-	// runtime starts threads for this, while the container mounts.)
+	// runtime starts threads for this, while the namespaces are made. In a
+	// goroutine of its own, beside what follows, it takes longer.)
 	signals := catchSignals()
-
-	var guard *guardian
-	if net != nil {
-		guard, err = net.attach(box, group, &failed)
-	} else {
-		guard, err = guardOnly(o.x, box.pidfd, group.Dirs())
+	var hostErr error
+	if !o.auto {
+		hostErr = ready()
 	}
-	if err != nil {
+	if guard != nil {
+		err = guard.container(box, group)
+	}
+	// When its last process is gone, so are its namespaces and the veth. The
+	// claims go before, and before the ports are free.
+	defer box.kill()
+	defer func() { err = errors.Join(err, guard.finish()) }()
+	if err = cmp.Or(hostErr, err); err != nil {
 		return 0, err
+	}
+	if net != nil {
+		if err := net.attach(box, guard, &failed); err != nil {
+			return 0, err
+		}
 	}
 	// From here on it is a run that ends, like any other: what all runs share
 	// stays for the next.
 	failed = nil
-	// The claims go before the container does, and before the ports are free.
-	defer func() { err = errors.Join(err, guard.finish()) }()
 	relay, err := startRelay(held.relayed(o))
 	if err != nil {
 		return 0, err
@@ -116,6 +138,18 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 	return status, err
 }
 
+// launch makes the container's first process, by a guardian where there will be
+// something to guard: claims in nf_tables, or a cgroup.
+func launch(b *box, o *options, group *cgroup.Group, net *network) (*guardian, error) {
+	if o.network == bridged && o.nat {
+		return newGuardian(b, o.namespaces(), group, net.nat, len(o.ports))
+	}
+	if len(group.Dirs()) > 0 {
+		return newGuardian(b, o.namespaces(), group, nil, 0)
+	}
+	return nil, b.start(o.namespaces(), group)
+}
+
 // catchSignals takes the signals that are the command's business. One that was
 // ignored when we began, as SIGHUP is under nohup(1), stays so.
 func catchSignals() <-chan os.Signal {
@@ -136,25 +170,30 @@ type box struct {
 	pid   int // of its first process
 	pidfd int
 	gone  bool // it has been waited for
+
+	passing sync.Mutex // of a signal; gone does not change meanwhile
 }
 
 // start clones the first process of a container, or one that joins it.
-func start(x *narrator, p *program, flags uint64, group *cgroup.Group, l *line) (*box, error) {
-	pid, pidfd, err := p.clone(flags, group.FD())
-	if err != nil {
-		l.close()
-		return nil, err
+func (b *box) start(flags uint64, group *cgroup.Group) (err error) {
+	if b.pid, b.pidfd, err = b.prog.clone(flags, group.FD()); err != nil {
+		return err
 	}
-	l.handOver()
-	x.cloned(p, "child", pid)
-	b := &box{x: x, prog: p, line: l, pid: pid, pidfd: pidfd}
-	if p.plain {
-		if err := group.Add(pid, false); err != nil {
-			b.kill()
-			return nil, err
-		}
+	b.line.handOver()
+	b.x.cloned(b.prog, "child", b.pid)
+	if err := b.enter(group); err != nil {
+		b.kill()
+		return err
 	}
-	return b, nil
+	return nil
+}
+
+// enter puts a first process that clone(2) has made into its cgroup.
+func (b *box) enter(group *cgroup.Group) error {
+	if !b.prog.plain {
+		return nil
+	}
+	return group.Add(b.pid, false)
 }
 
 // letGo lets the first process start the command, and returns when that has
@@ -242,44 +281,49 @@ func (b *box) failure(r report, c *command) error {
 // wait passes signals on until the container's first process has ended, and
 // returns the command's status.
 func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
-	ended := make(chan unix.WaitStatus)
-	failed := make(chan error, 1)
-	go func() {
-		var status unix.WaitStatus
-		_, err := ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, &status, 0, nil) })
-		if err != nil {
-			failed <- os.NewSyscallError("wait4", err)
-			return
+	go b.passOn(signals, term)
+	// It is left a zombie at first, so that no signal goes to another process
+	// that has come to have its number.
+	_, err := ignoringEINTR(func() (int, error) {
+		return 0, unix.Waitid(unix.P_PID, b.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+	})
+	b.passing.Lock()
+	b.gone = true
+	b.passing.Unlock()
+	var status unix.WaitStatus
+	if err == nil {
+		_, err = ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, &status, 0, nil) })
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("wait4", err)
+	}
+	b.x.call("wait4(%d) = %s", b.pid, ending(status))
+	if term != nil {
+		term.leave()
+	}
+	// The init ends with the command's status, unless somebody killed
+	// it.
+	if status.Signaled() {
+		return statusSignal + int(status.Signal()), nil
+	}
+	return status.ExitStatus(), nil
+}
+
+// passOn passes signals on, as long as there is somebody to pass them to.
+func (b *box) passOn(signals <-chan os.Signal, term *terminal) {
+	for s := range signals {
+		b.passing.Lock()
+		sig, ok := s.(unix.Signal)
+		switch {
+		case b.gone:
+		case s == unix.SIGWINCH && term != nil:
+			term.resize()
+		case ok:
+			b.x.call("kill(%d, %s)  # passed on", b.pid, unix.SignalName(sig))
+			// ESRCH: it has just ended.
+			_ = unix.Kill(b.pid, sig)
 		}
-		ended <- status
-	}()
-	for {
-		select {
-		case s := <-signals:
-			if s == unix.SIGWINCH && term != nil {
-				term.resize()
-				continue
-			}
-			if sig, ok := s.(unix.Signal); ok {
-				b.x.call("kill(%d, %s)  # passed on", b.pid, unix.SignalName(sig))
-				// ESRCH: it has just ended.
-				_ = unix.Kill(b.pid, sig)
-			}
-		case err := <-failed:
-			return 0, err
-		case status := <-ended:
-			b.gone = true
-			b.x.call("wait4(%d) = %s", b.pid, ending(status))
-			if term != nil {
-				term.leave()
-			}
-			// The init ends with the command's status, unless somebody killed
-			// it.
-			if status.Signaled() {
-				return statusSignal + int(status.Signal()), nil
-			}
-			return status.ExitStatus(), nil
-		}
+		b.passing.Unlock()
 	}
 }
 
@@ -294,7 +338,9 @@ func ending(s unix.WaitStatus) string {
 // kill ends the container, if it still runs, and waits for its first process.
 func (b *box) kill() {
 	b.line.close()
-	if !b.gone {
+	// 0: the guardian failed before it had made it. To kill that is to kill the
+	// caller's process group.
+	if b.pid > 0 && !b.gone {
 		b.x.call("kill(%d, SIGKILL)", b.pid)
 		_ = unix.Kill(b.pid, unix.SIGKILL)
 		_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, nil, 0, nil) })

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"container/cgroup"
 	"container/nat"
 )
@@ -119,7 +121,7 @@ func (s *sketch) settle() (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer unix.Close(root)
 	if o.hasRoot() {
 		if o.rootfs, err = filepath.Abs(o.rootfs); err != nil {
 			return nil, err
@@ -146,7 +148,7 @@ func (s *sketch) settle() (*command, error) {
 	p := o.processOptions
 	p.workdir = lookIn
 	p.env = s.givenEnv()
-	c, err := p.settle(int(root.Fd()), o.hostname, addrs(o.addresses), caps)
+	c, err := p.settle(root, o.hostname, addrs(o.addresses), caps)
 	var notFound *statusError
 	switch {
 	case errors.As(err, &notFound) && (len(o.volumes) > 0 || !o.hasRoot()):

@@ -52,7 +52,7 @@ made of its address, so that the neighbours' ARP entries last when it is made an
 		s.indent += "    "
 		s.do("", newBridge(br, o.gateways))
 		s.do("", rtnl.SetAlias(br, bridgeAlias))
-		s.comment("A published port is to be reached at 127.0.0.1 too. What else this lets through, the\nruleset's chain loopback drops.")
+		s.comment("A published port is to be reached at 127.0.0.1 too. What else this lets through, the\nruleset's chains prerouting and input drop.")
 		s.line(sysctl(routeLocalnet(o.bridge), "1"))
 		s.indent = "    "
 		s.line("fi")

@@ -30,20 +30,13 @@ const ipv6Forward = "net/ipv6/conf/all/forwarding"
 
 func acceptRA(dev string) string { return "net/ipv6/conf/" + dev + "/accept_ra" }
 
-// readSysctl makes the three system calls itself: package os would start Go's
-// poller for the file, which costs a run more than the reading.
+// readSysctl reads a setting. None that is read here has more than a number.
 func readSysctl(name string) (string, error) {
-	fd, err := unix.Open("/proc/sys/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	b, err := readFile("/proc/sys/"+name, 256)
 	if err != nil {
 		return "", sysctlError(name, "read", err)
 	}
-	defer unix.Close(fd)
-	var b [256]byte // no setting that is read here has more than a number
-	n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, b[:]) })
-	if err != nil {
-		return "", sysctlError(name, "read", err)
-	}
-	return strings.TrimSpace(string(b[:n])), nil
+	return strings.TrimSpace(string(b)), nil
 }
 
 func writeSysctl(name, value string) error {

@@ -39,6 +39,7 @@ var systemCalls = []struct {
 	{unix.SYS_MOUNT, "mount", "p p p mount p"},
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", "d p at p u"},
 	{unix.SYS_MOVE_MOUNT, "move_mount", "d p d p move"},
+	{unix.SYS_MUNMAP, "munmap", "- u"},
 	{unix.SYS_OPENAT, "openat", "d p open o"},
 	{unix.SYS_OPEN_TREE, "open_tree", "d p tree"},
 	{unix.SYS_PIDFD_SEND_SIGNAL, "pidfd_send_signal", "d signal p u"},
@@ -102,7 +103,7 @@ var names = []struct {
 var cloneFlags = []bit{
 	{unix.CLONE_NEWNS, "CLONE_NEWNS"}, {unix.CLONE_NEWUTS, "CLONE_NEWUTS"}, {unix.CLONE_NEWIPC, "CLONE_NEWIPC"},
 	{unix.CLONE_NEWPID, "CLONE_NEWPID"}, {unix.CLONE_NEWNET, "CLONE_NEWNET"}, {unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"},
-	{unix.CLONE_PIDFD, "CLONE_PIDFD"}, {unix.CLONE_CLEAR_SIGHAND, "CLONE_CLEAR_SIGHAND"}, {unix.CLONE_INTO_CGROUP, "CLONE_INTO_CGROUP"},
+	{unix.CLONE_PARENT, "CLONE_PARENT"}, {unix.CLONE_PIDFD, "CLONE_PIDFD"}, {unix.CLONE_CLEAR_SIGHAND, "CLONE_CLEAR_SIGHAND"}, {unix.CLONE_INTO_CGROUP, "CLONE_INTO_CGROUP"},
 }
 
 // bits is flags by their names, more between them and a number for what has no

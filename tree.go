@@ -19,7 +19,7 @@ func plan(o *options) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer unix.Close(root)
 	if o.hasRoot() && !path.IsAbs(o.rootfs) {
 		// From / on, for what is mounted on "." does not show at "." (changeRoot).
 		cwd, err := os.Getwd()
@@ -54,7 +54,7 @@ func plan(o *options) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := o.settle(int(root.Fd()), o.hostname, addrs(o.addresses), caps)
+	c, err := o.settle(root, o.hostname, addrs(o.addresses), caps)
 	var s *statusError
 	if errors.As(err, &s) && len(o.volumes) > 0 {
 		// The command may be on a volume: the container will see.
@@ -64,16 +64,16 @@ func plan(o *options) (*command, error) {
 }
 
 // openRoot opens the directory that will be the container's root.
-func openRoot(o *options) (*os.File, error) {
+func openRoot(o *options) (int, error) {
 	dir := "/"
 	if o.hasRoot() {
 		dir = o.rootfs
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("-rootfs %s: %w", dir, err)
+		return -1, fmt.Errorf("-rootfs %s: %w", dir, err)
 	}
-	return os.NewFile(uintptr(fd), dir), nil
+	return fd, nil
 }
 
 // settle makes a command of what was asked for, in a tree. With a statusError

@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -25,13 +23,11 @@ type user struct {
 
 // inRoot opens a file below a directory as if that were the root: neither ".."
 // nor a symbolic link leads out (openat2(2), Linux 5.6).
-func inRoot(dir int, name string, flags uint64) (*os.File, error) {
+func inRoot(dir int, name string, flags uint64) (fd int, err error) {
 	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	// EAGAIN: somewhere something was mounted or renamed while the kernel went
 	// through a "..", so it can't swear to where that led.
 	const tries = 1000
-	var fd int
-	var err error
 	for range tries {
 		fd, err = ignoringEINTR(func() (int, error) { return unix.Openat2(dir, name, how) })
 		if !errors.Is(err, unix.EAGAIN) {
@@ -39,9 +35,9 @@ func inRoot(dir int, name string, flags uint64) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return fd, nil
 }
 
 // lookUpUser finds a user, given as UID, NAME, UID:GID, NAME:GROUP or a mix,
@@ -119,22 +115,22 @@ func number(s string) (uint32, bool) {
 // eachEntry calls f with the fields of each line of a passwd(5) or group(5)
 // file, those with fewer left out. A tree may have no such file.
 func eachEntry(root int, name string, fields int, f func([]string)) error {
-	file, err := inRoot(root, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	fd, err := inRoot(root, name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("in the container's tree: %w", err)
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(io.LimitReader(file, 16<<20))
-	for lines.Scan() {
-		if entry := strings.Split(lines.Text(), ":"); len(entry) >= fields {
+	defer unix.Close(fd)
+	b, err := readAll(fd, name, 16<<20)
+	if err != nil {
+		return fmt.Errorf("in the container's tree: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if entry := strings.Split(strings.TrimSuffix(line, "\n"), ":"); len(entry) >= fields {
 			f(entry)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("in the container's tree: read %s: %w", name, err)
 	}
 	return nil
 }

@@ -157,6 +157,32 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// A thousand containers don't keep a thousand copies of the memory of the
+// runner's runtime, which reserves a gigabyte of addresses.
+func TestMemoryIsGivenBack(t *testing.T) {
+	n := lab.New(t).Host
+	h := holdCommand(t, n, n.Main(address, "cat"), address)
+	size := func(pid int) (kB int) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(status), "\nVmSize:")
+		if _, err := fmt.Sscan(after, &kB); err != nil {
+			t.Fatalf("process %d: %v in\n%s", pid, err, status)
+		}
+		return kB
+	}
+	runner := size(h.main)
+	for who, pid := range map[string]int{"the container's first process": h.init, "the guardian": h.guardian} {
+		// With addresses of 32 bits all stays.
+		if got := size(pid); strconv.IntSize == 64 && got > runner/4 {
+			t.Errorf("%s has %d kB of addresses, the runner %d kB", who, got, runner)
+		}
+	}
+	h.end(t)
+}
+
 // A caller without any standard stream: the command has them, and they lead
 // nowhere.
 func TestNoStandardStreams(t *testing.T) {

@@ -235,7 +235,7 @@ var (
 	ofTime    = regexp.MustCompile(`(?m)^( *\+) [0-9]+\.[0-9]{3}ms `)
 	ofVeth    = regexp.MustCompile(`\bveth([0-9a-f]{8})\b`)
 	ofPid     = regexp.MustCompile(`\b(nsenter -t |netns |pid |process |wait4\()[0-9]+\b`)
-	ofClone   = regexp.MustCompile(`(?m)^( *\+ clone3?\(.*\) =) [0-9]+$`)
+	ofClone   = regexp.MustCompile(`(?m)^( *\+ (?:\[guardian\] )?clone3?\(.*\) =) [0-9]+$`)
 	ofMAC     = regexp.MustCompile(`\b(name veth1 address) [0-9a-f:]{17}`)
 	ofHostMAC = regexp.MustCompile(`\bfe(?::[0-9a-f]{2}){5}\b`)
 	ofFD      = regexp.MustCompile(`\b(bind|read|write)\([0-9]+, `)

@@ -21,9 +21,10 @@ import (
 // stay until then: without it the FIN that a container's kernel sends at its end
 // could not be translated back.
 //
-//   - led puts a label on a connection when its first packet has been led to a
-//     container. So nothing is cut that another's rules lead to a machine that
-//     has an address of the bridge's network.
+//   - postrouting, which NAT asks about the first packet of each connection,
+//     puts a label on one that has been led to a container. So nothing is cut
+//     that another's rules lead to a machine that has an address of the bridge's
+//     network.
 //   - cut, and cut_host for what the host itself sends, find those whose
 //     container is gone. They stand before the destination is rewritten (mangle),
 //     so that the RST comes from the address that the client knows: one that
@@ -45,7 +46,6 @@ func (f Family) cutChains() []chain {
 		return nil
 	}
 	return []chain{
-		{"led", "filter", unix.NF_INET_POST_ROUTING, filter},
 		{"dead", "", 0, 0},
 		{"cut", "filter", unix.NF_INET_PRE_ROUTING, mangle},
 		{"cut_host", "filter", unix.NF_INET_LOCAL_OUT, mangle},
@@ -69,12 +69,13 @@ func (f Family) cutRules() []rule {
 	dnatted := []expr.Any{ctStatus(1), anyBit(1, ipsDstNAT), notEqual(1, hostData(0))}
 	tcp := []expr.Any{l4proto(1), equal(1, []byte{unix.IPPROTO_TCP})}
 
-	add("led", `ct state new ct status dnat meta l4proto tcp `+f.String()+` daddr @living ct label set `+fmt.Sprint(ledLabel),
-		slices.Concat([]expr.Any{ctState(1), anyBit(1, expr.CtStateBitNEW), notEqual(1, hostData(0))}, dnatted, tcp, []expr.Any{
+	add("postrouting", `ct status dnat meta l4proto tcp `+f.String()+` daddr @living ct label set `+fmt.Sprint(ledLabel),
+		slices.Concat(dnatted, tcp, []expr.Any{
 			header(1, l.daddr, l.size()), lookup(1, f.living()),
 			&expr.Immediate{Register: 1, Data: labelData(ledLabel)},
 			&expr.Ct{Key: expr.CtKeyLABELS, Register: 1, SourceRegister: true},
 		})...)
+	all[0].first = true // a rule that masquerades is the last that is looked at
 
 	// Not all data is pushed: what is sent again after a while, of what was
 	// written at once, may be a segment out of its middle.

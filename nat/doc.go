@@ -39,10 +39,10 @@
 // packet's way through the kernel, with a priority among the chains there:
 //
 //	in  ─ prerouting ─ routing ─┬─ forward ─┬─ postrouting ─ out
-//	      raw -300      input ──┘           │  filter 0
-//	      conntrack -200   │                │  srcnat 100
-//	      mangle -150    local ── output ───┘
-//	      dstnat -100    process  mangle -150
+//	      conntrack -200  input ┘           │  filter 0
+//	      mangle -150      │ filter 0       │  srcnat 100
+//	      dstnat -100    local ── output ───┘
+//	                     process  mangle -150
 //	                              dstnat -100
 //
 // A frame that comes in by a bridge's port passes the hooks of the family

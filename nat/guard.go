@@ -27,6 +27,14 @@ func ports() set {
 	return set{family: Bridge, name: "ports", id: Bridge.id(1), key: fields{ifaceIndex}}
 }
 
+// sources are what nearly all frames begin with that are said at a port: the
+// container's hardware address, the type of IPv4, and its address. It is one
+// look-up, and the first. A frame with a tag has the tag's type here, but not as
+// the protocol.
+func sources() set {
+	return set{family: Bridge, name: "sources", id: Bridge.id(9), key: fields{ifaceIndex, etherAddr, etherType, ipv4Addr}}
+}
+
 // macs, addresses and addresses6 are what may be said at a port.
 func macs() set {
 	return set{family: Bridge, name: "macs", id: Bridge.id(2), key: fields{ifaceIndex, etherAddr}}
@@ -79,7 +87,7 @@ func owned6() set {
 }
 
 func guardSets() []set {
-	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts(), owned(), owned6()}
+	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts(), owned(), owned6(), sources()}
 }
 
 // targetAt is where the target stands behind the start of an IPv6 header: 8
@@ -136,7 +144,7 @@ func guardRules() []rule {
 	}
 	drop, accept := verdict(expr.VerdictDrop), verdict(expr.VerdictAccept)
 	ipv6 := func(more ...expr.Any) []expr.Any {
-		return append([]expr.Any{etherType(1), equal(1, []byte{0x86, 0xdd})}, more...)
+		return append([]expr.Any{protocol(1), equal(1, []byte{0x86, 0xdd})}, more...)
 	}
 	icmpv6 := func(typ byte, more ...expr.Any) []expr.Any {
 		return append([]expr.Any{
@@ -144,6 +152,11 @@ func guardRules() []rule {
 			transport(1, 0, 1), equal(1, []byte{typ}),
 		}, more...)
 	}
+
+	add("prerouting", `iif . ether saddr . ether type . ip saddr @sources accept`,
+		protocol(1), equal(1, []byte{0x08, 0x00}),
+		iif(1), frame(firstWord+1, 6, 6), frame(firstWord+3, 12, 2), header(firstWord+4, IPv4.layer().saddr, 4),
+		lookup(1, sources()), accept)
 
 	// What the frame is, is looked at first in each of these; nft(8) leaves it
 	// out, where the rest says it.
@@ -153,7 +166,7 @@ func guardRules() []rule {
 	// ICMPv6 (the next header, at 6) is next to the header; nobody has a reason
 	// to put anything in between.
 	add("prerouting", `arp saddr ip @owned iif != @ports drop`,
-		etherType(1), equal(1, []byte{0x08, 0x06}),
+		protocol(1), equal(1, []byte{0x08, 0x06}),
 		header(1, 14, 4), lookup(1, owned()),
 		iif(1), lookupNot(1, ports()), drop)
 	add("prerouting", `ip6 nexthdr != ipv6-icmp icmpv6 type nd-neighbor-advert drop`,
@@ -174,13 +187,9 @@ func guardRules() []rule {
 	add("prerouting", `ether type 8021ad drop`,
 		frame(1, 12, 2), equal(1, []byte{0x88, 0xa8}), drop)
 	add("prerouting", `iif . arp saddr ether @macs iif . arp saddr ip @addresses accept`,
-		etherType(1), equal(1, []byte{0x08, 0x06}),
+		protocol(1), equal(1, []byte{0x08, 0x06}),
 		iif(1), header(firstWord+1, 8, 6), lookup(1, macs()),
 		iif(1), header(firstWord+1, 14, 4), lookup(1, addresses()),
-		accept)
-	add("prerouting", `iif . ip saddr @addresses accept`,
-		etherType(1), equal(1, []byte{0x08, 0x00}),
-		iif(1), header(firstWord+1, IPv4.layer().saddr, 4), lookup(1, addresses()),
 		accept)
 	// A container is nobody's router.
 	add("prerouting", `icmpv6 type nd-router-advert drop`,
@@ -222,7 +231,7 @@ func iif(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyIIF, Register
 func oif(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyOIF, Register: reg} }
 
 // [ meta load protocol => reg R ]: the frame's type, big-endian
-func etherType(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg} }
+func protocol(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: reg} }
 
 // [ meta load pkttype => reg R ]
 func pktType(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: reg} }
@@ -255,7 +264,11 @@ func (c Claim) guarded(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 		if a.Is4() {
 			reqs = append(reqs, addresses().elements(typ, flags, element{
 				key: concat(index, a.AsSlice()), text: words + " . " + a.String(),
-			}), owned().elements(typ, flags, element{key: a.AsSlice(), text: a.String()}))
+			}), owned().elements(typ, flags, element{key: a.AsSlice(), text: a.String()}),
+				sources().elements(typ, flags, element{
+					key:  concat(index, c.MAC, []byte{0x08, 0x00}, a.AsSlice()),
+					text: fmt.Sprintf("%s . %s . ip . %s", words, c.MAC, a),
+				}))
 			continue
 		}
 		var sources, abouts []element

@@ -120,7 +120,7 @@ func guardCases() []guardCase {
 		tagged    = `ether type 8021q drop`
 		tagged2   = `ether type 8021ad drop`
 		arps      = `iif . arp saddr ether @macs iif . arp saddr ip @addresses accept`
-		ipv4      = `iif . ip saddr @addresses accept`
+		ipv4      = `iif . ether saddr . ether type . ip saddr @sources accept`
 		router    = `icmpv6 type nd-router-advert drop`
 		redirects = `icmpv6 type nd-redirect drop`
 		covered   = `ip6 nexthdr != ipv6-icmp icmpv6 type nd-neighbor-advert drop`
@@ -177,8 +177,8 @@ func guardCases() []guardCase {
 		{"listener report without an address", "a", "b", report(none6), pass, listener},
 		{"listener report", "a", "b", report(aLocal), pass, ipv6},
 
-		{"IPv4 with another MAC", "a", "b", eth(b, macOf('x'), ipType, ip4(a4, b4)), drop, mac},
-		{"IPv4 with a neighbour's MAC", "a", "b", eth(b, macOf('e'), ipType, ip4(a4, b4)), drop, mac},
+		{"IPv4 with another MAC", "a", "b", eth(b, macOf('x'), ipType, ip4(a4, b4)), drop, both},
+		{"IPv4 with a neighbour's MAC", "a", "b", eth(b, macOf('e'), ipType, ip4(a4, b4)), drop, both},
 		{"IPv6 with another MAC", "a", "b", eth(b, macOf('x'), ip6Type, udp6(a6, b6)), drop, mac},
 		{"ARP with another MAC on the frame", "a", "b", eth(everyone, macOf('x'), arpType, arp(1, a, a4, b4)), drop, mac},
 
@@ -216,9 +216,10 @@ func guardCases() []guardCase {
 		{"unknown type", "a", "b", eth(b, a, 0x88b5, []byte("what?")), drop, rest},
 		{"PPPoE discovery", "a", "b", eth(everyone, a, unix.ETH_P_PPP_DISC, make([]byte, 20)), drop, rest},
 		{"802.2 LLC", "a", "b", eth(everyone, a, 30, []byte{0x42, 0x42, 3}, make([]byte, 27)), drop, rest},
-		{"tagged IPv4", "a", "b", eth(b, a, unix.ETH_P_8021Q, tag(ipType), ip4(a4, b4)), drop, tagged},
+		{"tagged IPv4", "a", "b", eth(b, a, unix.ETH_P_8021Q, tag(ipType), ip4(a4, b4)), drop, both},
 		{"tagged IPv6", "a", "b", eth(b, a, unix.ETH_P_8021Q, tag(ip6Type), udp6(a6, b6)), drop, tagged},
-		{"IPv4 with a service tag", "a", "b", eth(b, a, unix.ETH_P_8021AD, tag(ipType), ip4(a4, b4)), drop, tagged2},
+		{"IPv4 with a service tag", "a", "b", eth(b, a, unix.ETH_P_8021AD, tag(ipType), ip4(a4, b4)), drop, both},
+		{"IPv6 with a service tag", "a", "b", eth(b, a, unix.ETH_P_8021AD, tag(ip6Type), udp6(a6, b6)), drop, tagged2},
 	}
 
 	// One that is not ours may say all of that, but not where a container's

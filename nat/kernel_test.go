@@ -36,8 +36,18 @@ func TestRuleset(t *testing.T) {
 				}
 			}
 			var texts []string
-			for _, r := range allRules(f) {
-				texts = append(texts, r.text)
+			for _, c := range slices.Concat(f.chains(), f.cutChains()) {
+				var first, rest []string
+				for _, r := range allRules(f) {
+					switch {
+					case r.chain != c.name:
+					case r.first:
+						first = append(first, r.text)
+					default:
+						rest = append(rest, r.text)
+					}
+				}
+				texts = slices.Concat(texts, first, rest)
 			}
 			same(t, "the rules", strings.Join(shown, "\n"), strings.Join(texts, "\n"))
 		})

@@ -113,14 +113,14 @@ func TestTableMessages(t *testing.T) {
 func TestChainMessages(t *testing.T) {
 	for name, g := range map[string]goldenMessage{
 		"filter": {
-			chain{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw}.request(IPv4),
-			"nft add chain ip container loopback '{ type filter hook prerouting priority -300; policy accept; }'",
+			chain{"cut", "filter", unix.NF_INET_PRE_ROUTING, mangle}.request(IPv4),
+			"nft add chain ip container cut '{ type filter hook prerouting priority -150; policy accept; }'",
 			0xa03, flagsAdd, genmsg +
 				nla(14, 1) + container + // NFTA_CHAIN_TABLE
-				nla(13, 3) + "loopback\x00" + pad(3) + // NFTA_CHAIN_NAME
+				nla(8, 3) + "cut\x00" + // NFTA_CHAIN_NAME
 				nest(20, 4) + // NFTA_CHAIN_HOOK
 				/**/ nla(8, 1) + be(0) + // NFTA_HOOK_HOOKNUM: NF_INET_PRE_ROUTING
-				/**/ nla(8, 2) + "\xff\xff\xfe\xd4" + // NFTA_HOOK_PRIORITY: -300
+				/**/ nla(8, 2) + "\xff\xff\xff\x6a" + // NFTA_HOOK_PRIORITY: -150
 				nla(8, 5) + be(1) + // NFTA_CHAIN_POLICY: NF_ACCEPT
 				nla(11, 7) + "filter\x00" + pad(1), // NFTA_CHAIN_TYPE
 		},
@@ -497,6 +497,9 @@ func TestTakeMessagesOfBoth(t *testing.T) {
 		{cmd: "nft add element bridge container owned '{ 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "owned",
 			nest(16, 1)+nest(12, 1)+nla(8, 1)+"\xac\x10\x00\x1e")},
 
+		{cmd: "nft add element bridge container sources '{ 7 . 02:00:00:00:00:05 . ip . 172.16.0.30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "sources",
+			nest(32, 1)+nest(28, 1)+nla(24, 1)+host(7)+"\x02\x00\x00\x00\x00\x05"+pad(2)+"\x08\x00"+pad(2)+"\xac\x10\x00\x1e")},
+
 		{cmd: "nft add element bridge container addresses6 '{ 7 . fd00:16::30, 7 . fe80::ff:fe00:5 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "addresses6", addresses6)},
 
 		{
@@ -574,8 +577,8 @@ func TestMessageSizes(t *testing.T) {
 	}
 	reqs = manyPorts(bothClaim()).Take()
 	// Three of the bridge, the lease, the life and the ports in each family; two
-	// of the isolation, and eight of the guard.
-	if got, want := len(reqs), 2*(3+1+1+10_000/400)+2+8; got != want {
+	// of the isolation, and nine of the guard.
+	if got, want := len(reqs), 2*(3+1+1+10_000/400)+2+9; got != want {
 		t.Errorf("ten thousand ports of both families: got %d messages, want %d", got, want)
 	}
 	at6 := manyPorts(only6(bothClaim()))

@@ -72,9 +72,9 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 		}
 
 		base := baseChains(c, table)
-		base("loopback", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
 		c.AddChain(&nftables.Chain{Table: table, Name: "publish"})
 		base("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
+		base("input", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter)
 		base("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest)
 		base("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
 		base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
@@ -83,7 +83,6 @@ func oracle(t *testing.T, f Family, addr nftables.SetDatatype, address, network,
 			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
 		}
 
-		base("led", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, *nftables.ChainPriorityFilter)
 		c.AddChain(&nftables.Chain{Table: table, Name: "dead"})
 		base("cut", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
 		base("cut_host", nftables.ChainTypeFilter, nftables.ChainHookOutput, *nftables.ChainPriorityMangle)
@@ -144,6 +143,7 @@ func TestOracleOfGuard(t *testing.T) {
 			{Name: "isolated", KeyType: port, ID: 0x25},
 			{Name: "owned", KeyType: nftables.TypeIPAddr, ID: 0x27},
 			{Name: "owned6", KeyType: target, ID: 0x28},
+			{Name: "sources", KeyType: concat(port, nftables.TypeEtherAddr, nftables.TypeEtherType, nftables.TypeIPAddr), ID: 0x29},
 		}
 		for _, s := range all {
 			s.Table = table
@@ -169,6 +169,7 @@ func TestOracleOfGuard(t *testing.T) {
 				{1, [][]byte{at([]byte{2, 0, 0, 0, 0, 5, 0, 0})}},
 				{2, [][]byte{at(address4)}},
 				{6, [][]byte{address4}},
+				{8, [][]byte{at([]byte{2, 0, 0, 0, 0, 5, 0, 0, 8, 0, 0, 0, 172, 16, 0, 30})}},
 				{3, [][]byte{at(address6), at(linkLocal)}},
 				{4, [][]byte{at(address6), at(linkLocal)}},
 				{7, [][]byte{address6}},

@@ -88,9 +88,9 @@ func (f Family) chains() []chain {
 		return guardChains()
 	}
 	return []chain{
-		{"loopback", "filter", unix.NF_INET_PRE_ROUTING, raw},
 		{"publish", "", 0, 0},
 		{"prerouting", "nat", unix.NF_INET_PRE_ROUTING, dstnat},
+		{"input", "filter", unix.NF_INET_LOCAL_IN, filter},
 		{"output", "nat", unix.NF_INET_LOCAL_OUT, dstnat},
 		{"postrouting", "nat", unix.NF_INET_POST_ROUTING, srcnat},
 		{"forward", "filter", unix.NF_INET_FORWARD, filter},
@@ -120,19 +120,6 @@ func (f Family) rules() []rule {
 		all = append(all, rule{chain: chain, text: text, needs: needs, exprs: exprs})
 	}
 
-	// route_localnet, which a published port needs to be reached at 127.0.0.1,
-	// also lets a neighbour send to the host's own 127.0.0.1, or from it
-	// (CVE-2020-8558). Before connection tracking and before any destination is
-	// rewritten: nothing comes to or from loopback addresses but by lo.
-	add("loopback", `iifname != "lo" `+dst+l.loopbackText+` drop`, "",
-		iifname(1), notEqual(1, nameData("lo")),
-		header(1, l.daddr, uint32(len(l.loopback))), equal(1, l.loopback),
-		verdict(expr.VerdictDrop))
-	add("loopback", `iifname != "lo" `+src+l.loopbackText+` drop`, "",
-		iifname(1), notEqual(1, nameData("lo")),
-		header(1, l.saddr, uint32(len(l.loopback))), equal(1, l.loopback),
-		verdict(expr.VerdictDrop))
-
 	// Published ports. The key is loaded field by field into the 4-byte
 	// registers from 8 (where register 1 begins) on; the value comes back in
 	// the same place, the address first and the port behind it.
@@ -145,11 +132,39 @@ func (f Family) rules() []rule {
 		lookupValue(1, f.published(), 1),
 		dnat(f, 1, l.behind()))
 
+	// route_localnet, which a published port needs to be reached at 127.0.0.1,
+	// also lets a neighbour send to the host's own 127.0.0.1, or from it
+	// (CVE-2020-8558). Nothing comes to or from loopback addresses but by lo:
+	// no connection is led away (NAT is asked about the first packet of each),
+	// and no packet reaches the host. What goes from one machine to another
+	// isn't held up by it.
+	loopback := func(chain string) {
+		for _, address := range []struct {
+			text string
+			at   uint32
+		}{{dst, l.daddr}, {src, l.saddr}} {
+			add(chain, address.text+l.loopbackText+` iifname != "lo" drop`, "",
+				header(1, address.at, uint32(len(l.loopback))), equal(1, l.loopback),
+				iifname(1), notEqual(1, nameData("lo")),
+				verdict(expr.VerdictDrop))
+		}
+	}
+
 	// Only what is for an address of this host: the same port of any other
 	// machine is none of our business.
+	loopback("prerouting")
 	add("prerouting", `fib daddr type local jump publish`, l.fibOptions(),
 		daddrType(1), equal(1, hostData(unix.RTN_LOCAL)),
 		jump("publish"))
+	if f == IPv4 {
+		// What a container answers whom 127.0.0.1 has asked: its destination
+		// is translated back by now.
+		add("input", dst+l.loopbackText+` ct status snat accept`, ctOptions,
+			header(1, l.daddr, uint32(len(l.loopback))), equal(1, l.loopback),
+			ctStatus(1), anyBit(1, ipsSrcNAT), notEqual(1, hostData(0)),
+			verdict(expr.VerdictAccept))
+	}
+	loopback("input")
 	if f == IPv6 {
 		// IPv6 has no route_localnet: what is sent from ::1 never leaves lo,
 		// so what is sent to it is not led away.
@@ -228,9 +243,12 @@ func (f Family) Ruleset() []nl.Request {
 // What follows are the expressions, with the meaning that `nft --debug=netlink`
 // prints beside each.
 
-// ipsDstNAT is IPS_DST_NAT in linux/netfilter/nf_conntrack_common.h: the
-// destination of this connection was rewritten.
-const ipsDstNAT = 1 << 5
+// IPS_SRC_NAT and IPS_DST_NAT in linux/netfilter/nf_conntrack_common.h: the
+// source, the destination of this connection was rewritten.
+const (
+	ipsSrcNAT = 1 << 4
+	ipsDstNAT = 1 << 5
+)
 
 // [ meta load iifname => reg R ]
 func iifname(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg} }
@@ -342,5 +360,5 @@ func (f Family) Features() []Feature {
 		}
 		all = append(all, Feature{Name: part.name, Options: part.options, Requests: reqs})
 	}
-	return append(all, Feature{Name: "reject", Options: f.layer().cutOptions(), Requests: slices.Concat(base, f.Optional()), Optional: true})
+	return append(all, Feature{Name: "reject", Options: f.layer().cutOptions(), Requests: slices.Concat(nats, f.Optional()), Optional: true})
 }

@@ -35,6 +35,7 @@ var (
 	ipv4Addr    = datatype{"ipv4_addr", 7, 4, networkOrder}
 	ipv6Addr    = datatype{"ipv6_addr", 8, 16, networkOrder}
 	etherAddr   = datatype{"ether_addr", 9, 6, networkOrder}
+	etherType   = datatype{"ether_type", 10, 2, networkOrder}
 	inetProto   = datatype{"inet_proto", 12, 1, networkOrder}
 	inetService = datatype{"inet_service", 13, 2, networkOrder}
 	mark        = datatype{"mark", 19, 4, hostOrder}

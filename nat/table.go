@@ -67,7 +67,6 @@ type chain struct {
 
 // Priorities, the same numbers that nft(8) has names for.
 const (
-	raw    = -300 // before connection tracking
 	mangle = -150 // behind connection tracking, before any destination is rewritten
 	dstnat = -100
 	filter = 0
@@ -124,12 +123,17 @@ type rule struct {
 	text  string
 	exprs []expr.Any
 	needs string // the options that the expressions come from
+	first bool   // it stands before what the chain holds already
 }
 
 func (r rule) request(f Family) nl.Request {
+	verb, flags := "add", add|netlink.Append
+	if r.first {
+		verb, flags = "insert", add
+	}
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWRULE),
-		Flags: add | netlink.Append,
+		Flags: flags,
 		Data: body(f, 0, func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.NFTA_RULE_TABLE, Table)
 			ae.String(unix.NFTA_RULE_CHAIN, r.chain)
@@ -147,8 +151,8 @@ func (r rule) request(f Family) nl.Request {
 				}
 			})
 		}),
-		What: fmt.Sprintf("chain %s %s: add rule %q", f.table(), r.chain, r.text),
-		Cmd:  fmt.Sprintf("nft add rule %s %s %s", f.table(), r.chain, shellQuote(r.text)),
+		What: fmt.Sprintf("chain %s %s: %s rule %q", f.table(), r.chain, verb, r.text),
+		Cmd:  fmt.Sprintf("nft %s rule %s %s %s", verb, f.table(), r.chain, shellQuote(r.text)),
 		Advice: []nl.Advice{
 			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + r.needs},
 		},

@@ -1,17 +1,21 @@
 //go:build linux
 
-// Command bench measures whole runs, from start to exit, of the container
-// runner and of other ways to do the same, all in one interleaved run:
+// Command bench measures what the container runner takes, beside other ways to
+// do the same. Its arguments name the parts to measure; without one, all:
 //
-//   - the floor (floor.c): the same system calls and messages in C, with
-//     nothing else, for (a) namespaces alone, (b) the network as well, (c) and
-//     a published port;
-//   - the runner for (b) and (c), and what its Go runtime costs before main;
-//   - bubblewrap, unshare, crun and runc, where they are installed, for (a);
-//   - the article's own shell commands, with ip and nft, for (c).
+//   - start: whole runs, from start to exit, in one interleaved run: the floor
+//     (floor.c), which makes the same system calls and messages in C with
+//     nothing else; the runner; and the peers that are installed. For (a)
+//     namespaces alone, (b) the network as well, (c) and a published port.
+//   - parallel: runs a second, with several callers.
+//   - scale: runs beside 10,000 published ports, and 100 and 900 containers.
+//   - connections: what a connection takes through many published ports, beside
+//     iptables.
+//   - traffic: round trips and throughput, beside the same network made by hand.
 //
 // The command in the container is a static program that does nothing. What is
-// printed are medians and ratios, and no verdict.
+// printed are medians and ratios, and no verdict. With -o they go into the
+// sections of a document, between lines "<!-- bench: NAME -->" and "<!-- end -->".
 //
 // It takes root, gcc and the go command. Everything happens in network and
 // mount namespaces of its own, which go with it.
@@ -29,10 +33,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,10 +59,9 @@ func main() {
 	flag.DurationVar(&o.settle, "settle", 2*time.Second, "wait at most so long until the links of the run before are gone; 0: don't")
 	flag.StringVar(&o.match, "only", "", "measure only those whose names a `pattern` matches (path.Match), and the floor")
 	flag.BoolVar(&o.fifo, "fifo", false, "run at real-time priority, where the machine has other work to do")
+	flag.StringVar(&o.write, "o", "", "put what was measured into this `file`'s sections, and a chart beside it")
 	flag.Parse()
-	if flag.NArg() > 0 {
-		log(fmt.Errorf("%q: there are no arguments", flag.Arg(0)))
-	}
+	o.what = flag.Args()
 	if err := bench(o); err != nil {
 		log(err)
 	}
@@ -67,6 +73,8 @@ type options struct {
 	settle time.Duration
 	match  string
 	fifo   bool
+	write  string
+	what   []string
 }
 
 func bench(o options) error {
@@ -88,32 +96,84 @@ func bench(o options) error {
 	if err != nil {
 		return err
 	}
+	var report report
+	for _, part := range parts {
+		if len(o.what) > 0 && !slices.Contains(o.what, part.name) {
+			continue
+		}
+		var b strings.Builder
+		if err := part.measure(&b, t, o); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		fmt.Println(b.String())
+		report.add(part.name, b.String())
+	}
+	if o.write == "" {
+		return nil
+	}
+	return report.write(o.write)
+}
+
+// part is one of the things that are measured, and written as a table.
+type part struct {
+	name    string
+	measure func(w io.Writer, t *tools, o options) error
+}
+
+var parts = []part{
+	{"machine", machine},
+	{"start", start},
+	{"parallel", parallel},
+	{"scale", scale},
+	{"connections", connections},
+	{"traffic", traffic},
+}
+
+// start measures whole runs, one after another.
+func start(w io.Writer, t *tools, o options) error {
 	l, err := newLab()
 	if err != nil {
 		return err
 	}
+	// crun refuses to see a cgroup v2 tree beside those of v1. (EINVAL: there is
+	// none.)
+	_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
 	if o.fifo {
 		// For this thread, which newLab has locked, and all that it starts.
-		attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-		if err := unix.SchedSetAttr(0, attr, 0); err != nil {
-			return fmt.Errorf("sched_setattr: %w", err)
+		if err := priority(unix.SCHED_FIFO, 1); err != nil {
+			return err
 		}
+		defer func() { _ = priority(unix.SCHED_NORMAL, 0) }()
 	}
 	// The bridge, its ruleset and the sysctls, for the floor to find.
 	if _, err := t.measure(l, o.settle, o.runner, "-p", "80:8000", address, t.nothing); err != nil {
 		return err
 	}
-	all, missing := contenders(o, t)
-	for range o.rounds {
+	all, missing, stop := contenders(o, t)
+	defer stop()
+	for round := range o.rounds {
 		for _, i := range rand.Perm(len(all)) {
+			if all[i].slow && round%10 != 0 {
+				continue
+			}
 			if err := all[i].once(t, l, o.settle); err != nil {
 				return err
 			}
 		}
 	}
-	printMachine(os.Stdout, o, t)
-	printTable(os.Stdout, all)
-	printNotes(os.Stdout, o, l, missing)
+	printTable(w, all)
+	printNotes(w, o, l, missing)
+	if o.write != "" {
+		return drawChart(chartBeside(o.write), all)
+	}
+	return nil
+}
+
+func priority(policy uint32, n uint32) error {
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: n}
+	if err := unix.SchedSetAttr(0, attr, 0); err != nil {
+		return fmt.Errorf("sched_setattr: %w", err)
+	}
 	return nil
 }
 
@@ -122,6 +182,7 @@ const address = "172.16.0.30"
 // lab is the network namespace that everything happens in.
 type lab struct {
 	route *nl.Conn
+	base  int // how many veths are there to stay
 	waits int // for links to go, that were in vain
 }
 
@@ -136,6 +197,9 @@ func newLab() (*lab, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("make mounts private: %w", err)
 	}
+	if err := unix.Mount("none", "/run", "tmpfs", 0, ""); err != nil {
+		return nil, fmt.Errorf("mount /run: %w", err)
+	}
 	c, err := rtnl.Dial(nil)
 	if err != nil {
 		return nil, err
@@ -143,21 +207,40 @@ func newLab() (*lab, error) {
 	return &lab{route: c}, c.Do(rtnl.Up(rtnl.LoopbackIndex, "lo"))
 }
 
-// settle waits until no veth is left.
-func (l *lab) settle(most time.Duration) error {
-	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		links, err := rtnl.List(l.route)
+// veths is how many there are.
+func (l *lab) veths() (int, error) {
+	links, err := rtnl.List(l.route)
+	n := 0
+	for _, link := range links {
+		if link.Kind == "veth" {
+			n++
+		}
+	}
+	return n, err
+}
+
+// rest waits until nothing comes or goes any more: what there is now is there
+// to stay.
+func (l *lab) rest() error {
+	for quiet := 0; quiet < 20; quiet++ {
+		n, err := l.veths()
 		if err != nil {
 			return err
 		}
-		left := 0
-		for _, link := range links {
-			if link.Kind == "veth" {
-				left++
-			}
+		if n != l.base {
+			l.base, quiet = n, 0
 		}
-		if left == 0 {
-			return nil
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}
+
+// settle waits until no veth is left but those that are there to stay.
+func (l *lab) settle(most time.Duration) error {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		n, err := l.veths()
+		if err != nil || n <= l.base {
+			return err
 		}
 	}
 	l.waits++
@@ -173,6 +256,12 @@ type contender struct {
 	// atOnce runs the command once, unmeasured, right before each
 	// measurement, and does not wait for what that leaves behind.
 	atOnce bool
+
+	// slow ones are measured in every tenth round.
+	slow bool
+
+	// variant is of another with the same mode: not one of its own in a chart.
+	variant bool
 
 	samples []sample
 }

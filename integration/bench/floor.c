@@ -4,32 +4,36 @@
  * floor: what a run of the container runner costs when nothing but the kernel
  * costs anything.
  *
- *     floor -a|-b|-c [-q] COMMAND [ARG...]
+ *     floor -a|-b|-c [-q] [-r] [-l LENGTH] COMMAND [ARG...]
  *
  *     -a  namespaces alone: clone, mounts, hostname, exec, a tiny init
  *     -b  and the network: a veth on br0, 172.16.0.30/24, a route, the lease
  *         in nf_tables, the guardian that takes it back
  *     -c  and a published port, 80:8000
  *     -q  and the questions that the runner asks to be sure, see ask()
+ *     -l  the length of the network's prefix (24)
+ *     -r  reckless: the children share its memory
  *
  * It makes the same changes as "main -p 80:8000 172.16.0.30 COMMAND", with the
  * same messages, and expects br0 and the ruleset to be there, from an earlier
- * run of main in the same network namespace. Where the runner does what a
- * careful program does, this does what a reckless one may:
+ * run of main in the same network namespace. It clones with the same flags, but
+ * where the runner does what a careful program does, this does not:
  *
- *   - the children share its memory (CLONE_VM), so no page table is copied and
- *     no page either, and the last of them to end gives the memory back, which
- *     is the guardian, when nobody waits any more;
  *   - the container's first process is cloned before anything else is done;
  *   - messages of one socket go in one sendto, and none asks for an
  *     acknowledgement: all it takes is the answer to a question behind them, or
  *     a look whether there is one;
- *   - no error is explained or undone.
+ *   - no error is explained or undone;
+ *   - with -r the children share its memory (CLONE_VM), which no program may that
+ *     has threads, as every Go program has: no page table is copied and no page
+ *     either, and the last of them to end gives the memory back, which is the
+ *     guardian, when nobody waits any more.
  *
  * (The first line keeps the go command from taking this for cgo.)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <grp.h>
 #include <errno.h>
 #include <net/if.h>
 #include <sched.h>
@@ -41,37 +45,46 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/keyctl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
 #include <linux/veth.h>
 
 #define BRIDGE "br0"
 #define TABLE "container"
 #define ADDRESS htonl(0xac10001e) /* 172.16.0.30 */
-#define NETWORK htonl(0xac100000) /* 172.16.0.0/24 */
-#define NETWORK_END htonl(0xac100100)
-#define BROADCAST htonl(0xac1000ff)
+#define NETWORK 0xac100000 /* 172.16.0.0/24, or as -l says */
 #define GATEWAY htonl(0xac100064) /* 172.16.0.100 */
 #define HOST_PORT 80
 #define CONTAINER_PORT 8000
 #define INSIDE "veth1"
+#define MAC_INSIDE {0xca, 0x30, 0xae, 0x57, 0xc6, 0x68}
+#define MAC_OUTSIDE {0xfe, 0x30, 0xae, 0x57, 0xc6, 0x68}
 
 #ifndef IPV4_DEVCONF_ARP_NOTIFY
 #define IPV4_DEVCONF_ARP_NOTIFY 22
 #endif
 
 static bool published; /* mode c */
+static int prefix = 24;
+static int sharing;    /* CLONE_VM, with -r */
 static char **command;
 
 static void die(const char *what)
@@ -214,8 +227,10 @@ static struct nlattr *link_attr(struct nlmsghdr *m, int type)
 /* veth makes the pair and the port, and asks for the index. */
 static void veth(struct batch *b, const char *name, int bridge, int pid)
 {
+	static const uint8_t inside[] = MAC_INSIDE, outside[] = MAC_OUTSIDE;
 	link_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, IFF_UP);
 	attr_str(b, IFLA_IFNAME, name);
+	attr(b, IFLA_ADDRESS, outside, sizeof outside);
 	attr_u32(b, IFLA_MASTER, bridge);
 	struct nlattr *info = nest(b, IFLA_LINKINFO);
 	attr_str(b, IFLA_INFO_KIND, "veth");
@@ -224,6 +239,7 @@ static void veth(struct batch *b, const char *name, int bridge, int pid)
 	struct ifinfomsg i = {0};
 	put(b, &i, sizeof i);
 	attr_str(b, IFLA_IFNAME, INSIDE);
+	attr(b, IFLA_ADDRESS, inside, sizeof inside);
 	attr_u32(b, IFLA_NET_NS_PID, pid);
 	end(b, peer);
 	end(b, data);
@@ -238,6 +254,9 @@ static void veth(struct batch *b, const char *name, int bridge, int pid)
 	attr_str(b, IFLA_INFO_SLAVE_KIND, "bridge");
 	data = nest(b, IFLA_INFO_SLAVE_DATA);
 	attr(b, IFLA_BRPORT_MODE, &on, sizeof on);
+	attr(b, IFLA_BRPORT_PROTECT, &on, sizeof on);
+	uint16_t groups = 0xfffd;
+	attr(b, IFLA_BRPORT_GROUP_FWD_MASK, &groups, sizeof groups);
 	end(b, data);
 	end(b, info);
 
@@ -264,11 +283,11 @@ static void configure(struct batch *b, int index)
 	end(b, inet);
 	end(b, spec);
 
-	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = index};
+	struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = prefix, .ifa_index = index};
 	message(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &a, sizeof a);
 	attr_u32(b, IFA_LOCAL, ADDRESS);
 	attr_u32(b, IFA_ADDRESS, ADDRESS);
-	attr_u32(b, IFA_BROADCAST, BROADCAST);
+	attr_u32(b, IFA_BROADCAST, htonl(NETWORK + (1u << (32 - prefix)) - 1));
 
 	link_message(b, RTM_NEWLINK, 0, index, IFF_UP);
 
@@ -316,9 +335,9 @@ static void element(struct batch *b, const void *key, unsigned nkey, const void 
 	end(b, e);
 }
 
-static struct nlattr *elements(struct batch *b, int type, int flags, const char *set)
+static struct nlattr *elements(struct batch *b, int family, int type, int flags, const char *set)
 {
-	nft_message(b, NFNL_SUBSYS_NFTABLES << 8 | type, flags, NFPROTO_IPV4, 0);
+	nft_message(b, NFNL_SUBSYS_NFTABLES << 8 | type, flags, family, 0);
 	attr_str(b, NFTA_SET_ELEM_LIST_TABLE, TABLE);
 	attr_str(b, NFTA_SET_ELEM_LIST_SET, set);
 	return nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -328,7 +347,7 @@ static struct nlattr *elements(struct batch *b, int type, int flags, const char 
 static void claim(struct batch *b, int type, int flags, uint32_t index)
 {
 	uint32_t address = ADDRESS;
-	struct nlattr *list = elements(b, type, flags, "lease");
+	struct nlattr *list = elements(b, NFPROTO_IPV4, type, flags, "lease");
 	element(b, &address, sizeof address, &index, sizeof index, 0);
 	end(b, list);
 	if (!published)
@@ -342,28 +361,58 @@ static void claim(struct batch *b, int type, int flags, uint32_t index)
 		uint32_t address;
 		uint16_t port, pad;
 	} val = {.address = ADDRESS, .port = htons(CONTAINER_PORT)};
-	list = elements(b, type, flags, "publish");
+	list = elements(b, NFPROTO_IPV4, type, flags, "publish");
 	element(b, &key, sizeof key, &val, sizeof val, 0);
 	end(b, list);
+}
+
+/* guard is what the container may say at its port. */
+static void guard(struct batch *b, int type, uint32_t index)
+{
+	struct {
+		uint32_t index;
+		uint8_t mac[6], pad[2];
+		uint16_t type, pad2;
+		uint32_t address;
+	} source = {index, MAC_INSIDE, {0}, htons(ETH_P_IP), 0, ADDRESS};
+	struct {
+		uint32_t index, address;
+	} address = {index, ADDRESS};
+	struct {
+		int family;
+		const char *set;
+		const void *key;
+		unsigned len;
+	} all[] = {
+		{NFPROTO_IPV4, "living", &source.address, 4}, {NFPROTO_BRIDGE, "ports", &source, 4},
+		{NFPROTO_BRIDGE, "macs", &source, 12}, {NFPROTO_BRIDGE, "addresses", &address, 8},
+		{NFPROTO_BRIDGE, "owned", &source.address, 4}, {NFPROTO_BRIDGE, "sources", &source, sizeof source},
+	};
+	for (int i = 0; i < 6; i++) {
+		struct nlattr *list = elements(b, all[i].family, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, all[i].set);
+		element(b, all[i].key, all[i].len, NULL, 0, 0);
+		end(b, list);
+	}
 }
 
 static void take(struct batch *b, uint32_t index)
 {
 	char names[2][IFNAMSIZ] = {BRIDGE, BRIDGE};
-	uint32_t first = NETWORK, last = NETWORK_END;
+	uint32_t first = htonl(NETWORK), last = htonl(NETWORK + (1u << (32 - prefix)));
 
 	begin_transaction(b);
-	struct nlattr *list = elements(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "bridges");
+	struct nlattr *list = elements(b, NFPROTO_IPV4, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "bridges");
 	element(b, names, sizeof names[0], NULL, 0, 0);
 	end(b, list);
-	list = elements(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "inside");
+	list = elements(b, NFPROTO_IPV4, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "inside");
 	element(b, names, sizeof names, NULL, 0, 0);
 	end(b, list);
-	list = elements(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "network");
+	list = elements(b, NFPROTO_IPV4, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "network");
 	element(b, &first, sizeof first, NULL, 0, 0);
 	element(b, &last, sizeof last, NULL, 0, NFT_SET_ELEM_INTERVAL_END);
 	end(b, list);
 	claim(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, index);
+	guard(b, NFT_MSG_NEWSETELEM, index);
 	commit_transaction(b);
 }
 
@@ -371,40 +420,17 @@ static void release(struct batch *b, uint32_t index)
 {
 	begin_transaction(b);
 	claim(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, index);
+	guard(b, NFT_MSG_NEWSETELEM, index);
 	claim(b, NFT_MSG_DELSETELEM, 0, index);
+	guard(b, NFT_MSG_DELSETELEM, index);
 	commit_transaction(b);
 }
 
 /* Processes. */
 
-static void keep_only(int a, int b, int c)
-{
-	int fds[] = {a, b, c}, from = 3;
-	for (int i = 0; i < 3; i++) {
-		if (fds[i] < from)
-			continue; /* in ascending order, and -1 is none */
-		if (fds[i] > from)
-			must(close_range(from, fds[i] - 1, 0), "close_range");
-		from = fds[i] + 1;
-	}
-	must(close_range(from, ~0u, 0), "close_range");
-}
-
 static int line[2]; /* the container's end, and ours */
 static bool network;
 static sigset_t every_signal, mask;
-
-static void send_route_socket(void)
-{
-	int fd = must(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "socket");
-	char byte = 0, control[CMSG_SPACE(sizeof fd)];
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	*CMSG_FIRSTHDR(&m) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fd, sizeof fd);
-	must(sendmsg(line[0], &m, 0), "sendmsg");
-	close(fd);
-}
 
 static int receive_fd(void)
 {
@@ -418,6 +444,8 @@ static int receive_fd(void)
 	return fd;
 }
 
+#include "inside.c"
+
 /* first is the container's first process, and then its init. */
 static int first(void *unused)
 {
@@ -426,24 +454,32 @@ static int first(void *unused)
 	keep_only(line[0], -1, -1);
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl");
 	must(setsid(), "setsid");
-	if (network)
+	must(unshare(CLONE_NEWCGROUP), "unshare");
+	umask(0);
+	make_proc();
+	if (network) {
+		no_router_advertisements();
 		send_route_socket();
-	must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make mounts private");
-	must(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "mount proc");
-	must(sethostname("container", 9), "sethostname");
+	}
+	make_mounts();
+	bound_capabilities();
 	if (network && must(read(line[0], &byte, 1), "read") == 0)
 		_exit(125);
 
-	pid_t pid = vfork();
+	must(prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
+	set_capabilities(KEPT);
+	pid_t pid = sharing ? vfork() : fork();
 	if (pid == 0) {
 		static char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "HOSTNAME=container", NULL};
-		setsid();
+		enter();
 		sigprocmask(SIG_SETMASK, &mask, NULL);
 		execve(command[0], command, env);
 		die(command[0]);
 	}
-	must(pid, "vfork");
+	must(pid, "fork");
 	close_range(0, ~0u, 0);
+	set_capabilities(1ULL << CAP_KILL);
+	filter();
 	for (;;) {
 		int status, sig = sigwaitinfo(&every_signal, NULL);
 		if (sig != SIGCHLD) {
@@ -477,7 +513,7 @@ static int guardian(void *unused)
 	_exit(0);
 }
 
-/* Stacks of the children: they share our memory. */
+/* Stacks of the children: they may share our memory. */
 static char stacks[2][65536] __attribute__((aligned(16)));
 
 /* reserve binds the published port. */
@@ -564,7 +600,7 @@ static void connect_container(pid_t pid, bool questions)
 	nft = must(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), "socket");
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, guardian_line), "socketpair");
 	release(&releasing, index);
-	must(clone(guardian, stacks[1] + sizeof stacks[1], CLONE_VM | SIGCHLD, NULL), "clone");
+	must(clone(guardian, stacks[1] + sizeof stacks[1], sharing | SIGCHLD, NULL), "clone");
 	close(guardian_line[0]);
 	b.len = 0;
 	take(&b, index);
@@ -601,7 +637,7 @@ static void connect_container(pid_t pid, bool questions)
 
 static void usage(void)
 {
-	dprintf(2, "usage: floor -a|-b|-c [-q] COMMAND [ARG...]\n");
+	dprintf(2, "usage: floor -a|-b|-c [-q] [-r] [-l LENGTH] COMMAND [ARG...]\n");
 	exit(125);
 }
 
@@ -609,11 +645,15 @@ int main(int argc, char **argv)
 {
 	bool questions = false;
 	char mode = 0;
-	for (int c; (c = getopt(argc, argv, "+abcq")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "+abcqrl:")) != -1;) {
 		if (c == '?')
 			usage();
 		else if (c == 'q')
 			questions = true;
+		else if (c == 'l')
+			prefix = atoi(optarg);
+		else if (c == 'r')
+			sharing = CLONE_VM;
 		else
 			mode = c;
 	}
@@ -628,7 +668,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_SETMASK, &every_signal, &mask);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line), "socketpair");
 	pid_t pid = must(clone(first, stacks[0] + sizeof stacks[0],
-			       CLONE_VM | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP | SIGCHLD,
+			       sharing | CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | SIGCHLD,
 			       NULL, &pidfd), "clone");
 	close(line[0]);
 	if (published)

@@ -4,8 +4,6 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,13 +12,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var (
 	//go:embed floor.c
 	floorSource string
+	//go:embed inside.c
+	insideSource string
 	//go:embed measure.c
 	measureSource string
 	//go:embed article.sh
@@ -29,6 +27,7 @@ var (
 
 const (
 	nothingSource = "int main(void) { return 0; }\n"
+	pauseSource   = "#include <unistd.h>\nint main(void) { write(1, \".\", 1); close(1); for (;;) pause(); }\n"
 	emptySource   = "package main\n\nfunc main() {}\n"
 )
 
@@ -38,6 +37,8 @@ type tools struct {
 	floor    string
 	measurer string
 	nothing  string // the command in the container: it does nothing
+	pause    string // says one byte, and stays
+	traffic  string
 	emptyGo  string
 }
 
@@ -52,7 +53,12 @@ func build(dir string) (*tools, error) {
 		{&t.floor, "floor.c", floorSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.measurer, "measure.c", measureSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.nothing, "nothing.c", nothingSource, []string{"gcc", "-static", "-O2", "-o"}},
+		{&t.pause, "pause.c", pauseSource, []string{"gcc", "-static", "-O2", "-o"}},
+		{&t.traffic, "traffic.c", trafficSource, []string{"gcc", "-static", "-O2", "-o"}},
 		{&t.emptyGo, "empty.go", emptySource, []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o"}},
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inside.c"), []byte(insideSource), 0o600); err != nil {
+		return nil, err
 	}
 	for _, p := range programs {
 		source := filepath.Join(dir, p.name)
@@ -111,16 +117,29 @@ func (t *tools) measure(l *lab, settle time.Duration, argv ...string) (sample, e
 	return s, nil
 }
 
-// contenders are all that can be measured here, and why others can't. (The
-// runner has no way to do (a), namespaces alone.)
-func contenders(o options, t *tools) (all []*contender, missing []string) {
+// contenders are all that can be measured here, and why others can't.
+//
+// What was started for it has to be stopped.
+func contenders(o options, t *tools) (all []*contender, missing []string, stop func()) {
+	var stops []func(*tools) error
+	stop = func() {
+		for _, s := range stops {
+			if err := s(t); err != nil {
+				fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+			}
+		}
+	}
 	published := []string{o.runner, "-p", "80:8000", address, t.nothing}
 	all = []*contender{
 		{name: "floor", mode: "a", argv: []string{t.floor, "-a", t.nothing}},
 		{name: "floor", mode: "b", argv: []string{t.floor, "-b", t.nothing}},
 		{name: "floor", mode: "c", argv: []string{t.floor, "-c", t.nothing}},
-		{name: "floor, asking to be sure", mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "a", argv: []string{t.floor, "-a", "-r", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "b", argv: []string{t.floor, "-b", "-r", t.nothing}},
+		{name: "reckless floor", variant: true, mode: "c", argv: []string{t.floor, "-c", "-r", t.nothing}},
+		{name: "floor, asking to be sure", variant: true, mode: "c", argv: []string{t.floor, "-c", "-q", t.nothing}},
 		{name: "floor, at once", mode: "c", argv: []string{t.floor, "-c", t.nothing}, atOnce: true},
+		{name: "main", mode: "a", argv: []string{o.runner, "-network", "none", t.nothing}},
 		{name: "main", mode: "b", argv: []string{o.runner, address, t.nothing}},
 		{name: "main", mode: "c", argv: published},
 		{name: "main, at once", mode: "c", argv: published, atOnce: true},
@@ -128,53 +147,34 @@ func contenders(o options, t *tools) (all []*contender, missing []string) {
 		{name: "empty Go program", argv: []string{t.emptyGo}},
 		{name: "empty C program", argv: []string{t.nothing}},
 	}
-	peers := []struct {
-		name, mode string
-		needs      []string
-		argv       func() ([]string, error)
-	}{
-		{"unshare", "a", nil, func() ([]string, error) {
-			return []string{"unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--mount-proc", t.nothing}, nil
-		}},
-		{"bubblewrap", "a", []string{"bwrap"}, func() ([]string, error) {
-			return []string{"bwrap", "--bind", "/", "/", "--proc", "/proc", "--unshare-pid", "--unshare-uts",
-				"--unshare-ipc", "--unshare-net", "--unshare-cgroup", "--hostname", "container", t.nothing}, nil
-		}},
-		{"crun", "a", nil, func() ([]string, error) {
-			dir, err := t.bundle()
-			return []string{"crun", "--root", filepath.Join(t.dir, "crun"), "--cgroup-manager", "disabled", "run", "--bundle", dir, "bench"}, err
-		}},
-		{"runc", "a", nil, func() ([]string, error) {
-			dir, err := t.bundle()
-			return []string{"runc", "--root", filepath.Join(t.dir, "runc"), "run", "--bundle", dir, "bench"}, err
-		}},
-		{"the article's commands (ip, nft)", "c", []string{"sh", "unshare", "ip", "nft"}, t.article},
-	}
 	wanted := func(name string) bool {
 		ok, _ := path.Match(o.match, name)
 		return ok || o.match == ""
 	}
-	all = slices.DeleteFunc(all, func(c *contender) bool { return c.name != "floor" && !wanted(c.name) })
+	all = slices.DeleteFunc(all, func(c *contender) bool { return !strings.HasSuffix(c.name, "floor") && !wanted(c.name) })
 	for _, p := range peers {
 		if !wanted(p.name) {
 			continue
 		}
-		c := &contender{name: p.name, mode: p.mode}
+		c := &contender{name: p.name, mode: p.mode, slow: p.slow}
 		err := installed(p.name, p.needs)
 		if err == nil {
-			c.argv, err = p.argv()
+			c.argv, err = p.argv(t)
 		}
 		if err == nil {
 			// What doesn't run here is no reason to measure nothing.
 			_, err = t.measure(nil, 0, c.argv...)
 		}
 		if err != nil {
-			missing = append(missing, fmt.Sprintf("%s: %v", p.name, err))
+			missing = append(missing, fmt.Sprintf("%s (%s): %v", p.name, p.mode, err))
 			continue
+		}
+		if p.stop != nil {
+			stops = append(stops, p.stop)
 		}
 		all = append(all, c)
 	}
-	return all, missing
+	return all, missing, stop
 }
 
 func installed(name string, needs []string) error {
@@ -187,53 +187,4 @@ func installed(name string, needs []string) error {
 		}
 	}
 	return nil
-}
-
-// article is the command line of article.sh.
-func (t *tools) article() ([]string, error) {
-	script := filepath.Join(t.dir, "article.sh")
-	err := os.WriteFile(script, []byte(articleSource), 0o600)
-	for _, fifo := range []string{"ready", "go"} {
-		err = errors.Join(err, unix.Mkfifo(filepath.Join(t.dir, fifo), 0o600))
-	}
-	return []string{"sh", script, t.dir, t.nothing}, err
-}
-
-// bundle makes an OCI bundle (opencontainers/runtime-spec, config.md) with the
-// same namespaces and a root file system of one program.
-func (t *tools) bundle() (string, error) {
-	dir := filepath.Join(t.dir, "bundle")
-	root := filepath.Join(dir, "rootfs")
-	for _, sub := range []string{"proc", "dev", "sys"} {
-		if err := os.MkdirAll(filepath.Join(root, sub), 0o755); err != nil {
-			return "", err
-		}
-	}
-	program, err := os.ReadFile(t.nothing)
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(root, "nothing"), program, 0o755); err != nil {
-		return "", err
-	}
-	type object = map[string]any
-	var namespaces []object
-	for _, n := range []string{"pid", "network", "ipc", "uts", "mount", "cgroup"} {
-		namespaces = append(namespaces, object{"type": n})
-	}
-	config, err := json.Marshal(object{
-		"ociVersion": "1.0.0",
-		"hostname":   "container",
-		"root":       object{"path": "rootfs"},
-		"mounts":     []object{{"destination": "/proc", "type": "proc", "source": "proc"}},
-		"linux":      object{"namespaces": namespaces},
-		"process": object{
-			"user": object{"uid": 0, "gid": 0}, "cwd": "/",
-			"args": []string{"/nothing"}, "env": []string{"PATH=/"},
-		},
-	})
-	if err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600)
 }
