@@ -5,6 +5,7 @@
 # make bench      what a run takes, beside a C program that does the same and the peers that
 #                 are installed; into docs/bench.md (BENCH='-n 30 start': less of it, printed)
 # make bench-peers  installs the peers, from Debian
+# make faults     each system call of a run, an exec, a down and a gc goes wrong once (half an hour; FAULTS='-only clone3')
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
@@ -69,6 +70,11 @@ bench-peers:
 	$(SUDO) apt-get install -qy --no-install-recommends bubblewrap crun runc systemd-container \
 		containernetworking-plugins podman netavark aardvark-dns conmon docker.io iptables iperf3
 	go install github.com/containernetworking/cni/cnitool@v1.3.0
+
+# TestFaults tries a sample of this at each "make test".
+.PHONY: faults
+faults: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration/faults -count=1 -v -timeout 6h -every $(FAULTS)
 
 .PHONY: docs
 docs: main

@@ -125,6 +125,12 @@ func (p *program) lowestFD(opened int) uintptr {
 	return fd
 }
 
+// closing closes a descriptor. Whatever the kernel says, it is closed then
+// (close(2)): nothing is lost.
+func closing(text string, fd uintptr) step {
+	return call("close "+text, unix.SYS_CLOSE, fd).passing(unix.EINTR, unix.EIO)
+}
+
 // passing is a message with a descriptor.
 type passing struct {
 	hdr  unix.Msghdr
@@ -147,6 +153,17 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
+// notRefused fails if the kernel has refused one of the netlink messages that
+// were sent and ask for no answer. It has done, or refused, them all by now.
+func (p *program) notRefused(text string, socket uintptr) step {
+	b := new([refusalSize]byte)
+	p.keep = append(p.keep, b)
+	s := call(text, unix.SYS_RECVFROM, socket, uintptr(unsafe.Pointer(b)), refusalSize, unix.MSG_DONTWAIT, 0, 0).
+		wanting(noResult).passing(unix.EAGAIN)
+	s.refusal = b
+	return s
+}
+
 // enter moves the child into its cgroup; but not into version 2's if clone3 has
 // put it there. It writes "0", itself, which costs the kernel a hundredth of what
 // it costs when somebody else moves it.
@@ -157,7 +174,7 @@ func (p *program) enter(g *cgroup.Group, cloned bool) []step {
 		steps = append(steps,
 			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
 			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
-			call("close "+file, unix.SYS_CLOSE, fd))
+			closing(file, fd))
 	}
 	return steps
 }

@@ -41,6 +41,10 @@ type step struct {
 	pass [4]unix.Errno // errors that are as good as success
 	skip int32         // so many steps behind it stand in for it: success leaves them out
 
+	// Of a recvfrom that is to find nothing: where the kernel's refusal of a
+	// netlink message is, if there is one. The report has its errno then.
+	refusal *[refusalSize]byte
+
 	// For the narrator: the messages that the call sends.
 	family int
 	sends  []nl.Request
@@ -51,6 +55,13 @@ const anyResult = ^uintptr(0)
 
 // noResult takes none: the step must fail, with an error that it passes.
 const noResult = anyResult - 1
+
+// A refusal is struct nlmsghdr, struct nlmsgerr, which begins with an errno below
+// zero, and what it is about (linux/netlink.h).
+const (
+	refusalSize  = 64
+	refusalErrno = unix.SizeofNlMsghdr
+)
 
 // report is what a child sends up its line when a step fails, or when it has
 // come to its end.
@@ -412,8 +423,9 @@ func runChild(p *program, steps []step, base int32) {
 		}
 		s := &steps[i]
 		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
-		if errno == unix.EINTR {
-			// All signals are blocked, but SIGSTOP and SIGCONT can't be.
+		if s.trap != unix.SYS_CLOSE {
+			// All signals are blocked, but SIGSTOP and SIGCONT can't be. What was
+			// to be closed is, also then.
 			for errno == unix.EINTR {
 				r, _, errno = unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 			}
@@ -425,6 +437,8 @@ func runChild(p *program, steps []step, base int32) {
 		} else if s.want == anyResult || s.want == r {
 			skip = s.skip
 			continue
+		} else if s.refusal != nil {
+			errno = unix.Errno(-*(*int32)(unsafe.Pointer(&s.refusal[refusalErrno])))
 		}
 		failChild(p, base+int32(i), errno)
 	}
@@ -479,6 +493,9 @@ func superviseChild(p *program, command uintptr) {
 		for {
 			pid, _, errno := unix.RawSyscall6(unix.SYS_WAIT4,
 				everyChild, uintptr(unsafe.Pointer(&p.status)), unix.WNOHANG, 0, 0, 0)
+			if errno == unix.EINTR {
+				continue
+			}
 			if errno != 0 || pid == 0 {
 				break
 			}

@@ -88,7 +88,7 @@ func (p *program) prepareIPv6(o *options) []step {
 		steps = append(steps,
 			call("open "+dir+name, unix.SYS_OPENAT, atFDCWD(), p.str(dir+name), unix.O_WRONLY|unix.O_CLOEXEC).passing(passing...),
 			call("write "+value+" to "+dir+name, unix.SYS_WRITE, fd, p.str(value), 1).passing(unix.EBADF),
-			call("close "+dir+name, unix.SYS_CLOSE, fd).passing(unix.EBADF))
+			closing(dir+name, fd).passing(unix.EBADF, unix.EINTR, unix.EIO))
 	}
 	both := func(name, value string) {
 		set("default/"+name, value)
@@ -109,9 +109,8 @@ func (p *program) loopbackUp() []step {
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE).wanting(fd),
 		call("link lo: set up", unix.SYS_SENDTO, fd, p.data(b), uintptr(len(b)), 0, 0, 0).sending(unix.NETLINK_ROUTE, up),
-		// Done by now; an answer is a refusal.
-		call("link lo: refused", unix.SYS_RECVFROM, fd, p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
-		call("close the netlink socket", unix.SYS_CLOSE, fd),
+		p.notRefused("link lo: set up", fd),
+		closing("the netlink socket", fd),
 	}
 }
 
@@ -123,7 +122,7 @@ func (p *program) sendSocket(protocol, opened int) []step {
 	return []step{
 		call("open a netlink socket", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, uintptr(protocol)).wanting(fd),
 		p.sendFD("send the netlink socket", int(fd)),
-		call("close the netlink socket", unix.SYS_CLOSE, fd),
+		closing("the netlink socket", fd),
 	}
 }
 
@@ -191,14 +190,16 @@ func (p *program) run(c *command) error {
 		add(try)
 	}
 
-	// The process that waits holds nothing open, for a reader of the command's
-	// output waits for the last one who has it.
-	p.after = append(p.after, closeRange("close all descriptors", 0, highestFD)...)
-	// What it takes to pass signals on to another user's process.
+	// The process that waits keeps what it takes to pass signals on to another
+	// user's process.
 	p.after = append(p.after, p.setCaps(1<<unix.CAP_KILL&own))
 	if c.confined {
 		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
 	}
+	// It holds nothing open, for a reader of the command's output waits for the
+	// last one who has it. This comes last, so that it can tell the runner of
+	// a failure before.
+	p.after = append(p.after, closeRange("close all descriptors", 0, highestFD)...)
 	return nil
 }
 
@@ -273,6 +274,8 @@ func lookUp(root int, name, pathList, workdir string) (string, error) {
 			return candidate, nil
 		case errors.Is(err, unix.EACCES):
 			denied = true
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR):
+			return "", execError(candidate, err)
 		}
 	}
 	if denied {

@@ -37,9 +37,7 @@ func down(x *narrator, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool {
-		return l.Kind != "bridge" || !strings.HasPrefix(l.Alias, bridgeAlias)
-	})
+	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool { return !isOurs(l) })
 	// A run that starts meanwhile looks at its bridge after it has its lease:
 	// either it sees this note, or its lease makes dropTables fail.
 	if err := note(k.route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
@@ -110,6 +108,10 @@ func (s *inventory) dropTables() error {
 		err = s.nat.Do(nat.BatchAt(s.gen, reqs)...)
 	}
 	if err == nil {
+		return nil
+	}
+	// It may be the answer alone that was lost (ENOBUFS).
+	if there, lerr := nat.Tables(s.nat); lerr == nil && len(there) == 0 {
 		return nil
 	}
 	if errors.Is(err, unix.ERESTART) {

@@ -143,10 +143,10 @@ func (p *program) join(t *target) []step {
 	if t.pidfd >= 0 {
 		// EINVAL: setns(2) takes no pidfd.
 		steps = call("setns", unix.SYS_SETNS, uintptr(t.pidfd), namespaces|unix.CLONE_NEWCGROUP).orElse(steps, unix.EINVAL)
-		steps = append(steps, call("close the container's pidfd", unix.SYS_CLOSE, uintptr(t.pidfd)))
+		steps = append(steps, closing("the container's pidfd", uintptr(t.pidfd)))
 	}
 	p.target, p.targetDir = 0, 0
-	return append(steps, call("close the container's directory in /proc", unix.SYS_CLOSE, uintptr(t.proc)))
+	return append(steps, closing("the container's directory in /proc", uintptr(t.proc)))
 }
 
 // target is a container that a command is to join.
@@ -179,6 +179,10 @@ func openTarget(t *tenant) (*target, error) {
 		if root, err = unix.Openat(x.proc, "root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
 			x.root = os.NewFile(uintptr(root), "the container's root")
 		}
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) {
+		x.close()
+		return nil, fmt.Errorf("process %d: %w", x.pid, err)
 	}
 	// Process 1 of a PID namespace below ours: no other has come to have the
 	// number since.

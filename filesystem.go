@@ -261,7 +261,7 @@ func (p *program) attach(v volume, fd uintptr, privileged bool) ([]step, error) 
 		}
 		steps = append(steps, more...)
 	}
-	return append(steps, call("close the volume", unix.SYS_CLOSE, fd)), nil
+	return append(steps, closing("the volume", fd)), nil
 }
 
 // Of linux/mount.h.

@@ -110,9 +110,9 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	p.after = append(p.after,
 		call("tell the runner that it is made", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 		// Whose last end is the container's: its death is to show.
-		call("close the container's line", unix.SYS_CLOSE, uintptr(box.line.theirs)))
+		closing("the container's line", uintptr(box.line.theirs)))
 	if group.FD() >= 0 {
-		p.after = append(p.after, call("close the cgroup", unix.SYS_CLOSE, uintptr(group.FD())))
+		p.after = append(p.after, closing("the cgroup", uintptr(group.FD())))
 	}
 	// It outlives the run by a while, and nobody who reads the command's
 	// output is to wait for it.
@@ -195,9 +195,7 @@ func (p *program) takeBack(socket int, claim nat.Claim) []step {
 	batch := nl.Marshal(release)
 	steps := []step{
 		call("send the nf_tables transaction", unix.SYS_SENDTO, uintptr(socket), p.data(batch), uintptr(len(batch)), 0, 0, 0).sending(unix.NETLINK_NETFILTER, release),
-		// The kernel has done it all by now. None of the messages asks for an
-		// acknowledgement, so an answer is a refusal.
-		call("see whether the transaction was refused", unix.SYS_RECVFROM, uintptr(socket), p.data(make([]byte, 64)), 64, unix.MSG_DONTWAIT, 0, 0).wanting(noResult).passing(unix.EAGAIN),
+		p.notRefused("nf_tables transaction", uintptr(socket)),
 	}
 	if publishesUDP(claim) {
 		// If the runner is not there to do it, as far as it can be done without
@@ -247,7 +245,10 @@ func (g *guardian) finish() error {
 	g.x.call("write(%d, \"\\1\", 1)  # let the guardian take back what the container had", g.line.ours)
 	err := g.ask()
 	g.x.carriedOut(g.prog, err == nil)
-	if g.guards() {
+	if !g.guards() {
+		// It has claimed nothing, and its cgroup the runner removes.
+		err = nil
+	} else {
 		if err == nil {
 			err = cutFlows(g.nat, g.claim)
 		} else {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +20,17 @@ import (
 // bridgeAlias is how a bridge says that it was made here, and may be taken
 // away by "main down".
 const bridgeAlias = "container: made by main, taken away by main down"
+
+// bridgeGroup says the same from the bridge's first moment on, when it has no
+// alias yet: the group of links that it is made in. The number is "main" in
+// ASCII.
+const bridgeGroup = 0x6d61696e
+
+// isOurs tells whether a bridge was made here. One that somebody has given an
+// alias of his own is his.
+func isOurs(br rtnl.Link) bool {
+	return br.Kind == "bridge" && (strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && br.Group == bridgeGroup)
+}
 
 // leaving, with a process id behind it, is in the alias of one that this "main
 // down" is about to take away.
@@ -61,9 +71,14 @@ func (n *network) findBridge(u *undo) error {
 	return n.checkBridge()
 }
 
+// newBridge makes a bridge of ours.
+func newBridge(name string, gateways []netip.Prefix) nl.Request {
+	return rtnl.GroupedBridge(name, bridgeMAC(gateways), bridgeGroup)
+}
+
 func (n *network) makeBridge(u *undo) error {
 	err := withModules(n.x, linkModules, func() error {
-		return n.route.Do(rtnl.Bridge(n.o.bridge, bridgeMAC(n.o.gateways)))
+		return n.route.Do(newBridge(n.o.bridge, n.o.gateways))
 	})
 	if err != nil {
 		return err
@@ -172,7 +187,7 @@ func (n *network) checkBridge() error {
 		}
 		return fmt.Errorf("bridge %s: that is a %s, not a bridge", br.Name, kind)
 	}
-	n.ours = strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && bytes.Equal(br.MAC, bridgeMAC(n.o.gateways))
+	n.ours = isOurs(br)
 	var missing []netip.Prefix
 	for _, g := range n.gateways() {
 		has, err := n.checkGateway(g)

@@ -49,6 +49,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Exit statuses beside the command's own, as docker run has them.
@@ -78,7 +79,8 @@ func carryOut(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return status
 	}
-	fmt.Fprintf(stderr, "main: %v\n", err)
+	// One line, also of several errors (errors.Join).
+	fmt.Fprintf(stderr, "main: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	var s *statusError
 	if errors.As(err, &s) {
 		return s.status

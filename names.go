@@ -45,7 +45,7 @@ func (p *program) names(o *options) ([]step, error) {
 		steps = append(steps,
 			call("open "+draft, unix.SYS_OPENAT, atFDCWD(), p.str(draft), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).wanting(fd),
 			call("write "+draft, unix.SYS_WRITE, fd, p.data(b), uintptr(len(b))).wanting(uintptr(len(b))),
-			call("close "+draft, unix.SYS_CLOSE, fd),
+			closing(draft, fd),
 			// A tree without the file does without it.
 			p.mount("bind "+draft+" to "+name, draft, name, "", unix.MS_BIND, "").passing(unix.ENOENT),
 			call("unlink "+draft, unix.SYS_UNLINKAT, atFDCWD(), p.str(draft), 0),

@@ -51,7 +51,7 @@ func (n *narration) flags(fs *flag.FlagSet) {
 
 // narrator tells what a command does, as it does it. A line begins with a plus:
 //
-//   - 0.412ms ip link add name br0 address 02:42:ac:10:00:64 up type bridge
+//   - 0.412ms ip link add name br0 group 1835100526 address 02:42:ac:10:00:64 up type bridge
 //   - 1.520ms clone3(CLONE_NEWNS|…) = 4711
 //   - [child] pivot_root(".", ".")
 //   - 2.034ms # nf_tables transaction: begin

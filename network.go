@@ -199,8 +199,10 @@ func (n *network) makeVeth(pid int) error {
 	if err != nil {
 		return err
 	}
-	n.host, err = rtnl.Get(n.route, rtnl.GetLink(n.name))
-	return err
+	if n.host, err = rtnl.Get(n.route, rtnl.GetLink(n.name)); err != nil {
+		return fmt.Errorf("link %s: %w", n.name, err)
+	}
+	return nil
 }
 
 // groupName is a name for a container's cgroup.
@@ -248,17 +250,19 @@ func removeVeth(x *narrator, host rtnl.Link) error {
 // attach connects a container whose first process waits: the veth, the leases
 // and ports with a guardian over them, and the container's own addresses and
 // routes. Without nf_tables there is no need of a guardian.
-func (n *network) attach(b *box, g *guardian, u *undo) error {
-	err := n.makeVeth(b.pid)
+func (n *network) attach(b *box, g *guardian, u *undo) (err error) {
+	// What is missing then may be so because the container has ended.
+	defer func() {
+		if err != nil {
+			err = b.lastWord(err)
+		}
+	}()
+	err = n.makeVeth(b.pid)
 	if errors.Is(err, unix.EEXIST) && !n.o.nat {
 		// The name is the lease.
 		if err = n.awaitName(); err == nil {
 			err = n.makeVeth(b.pid)
 		}
-	}
-	// ENODEV: it ended in between, and the kernel has taken the veth with it.
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
-		err = b.lastWord(err)
 	}
 	if err != nil {
 		return err

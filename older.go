@@ -124,7 +124,7 @@ func (p *program) enterEach(proc uintptr) []step {
 		fd := p.lowestFD(i)
 		open = append(open, call("open ns/"+ns.name, unix.SYS_OPENAT, proc, p.str("ns/"+ns.name), unix.O_RDONLY|unix.O_CLOEXEC).wanting(fd))
 		enter = append(enter, call("setns "+ns.name, unix.SYS_SETNS, fd, ns.flag))
-		done = append(done, call("close ns/"+ns.name, unix.SYS_CLOSE, fd))
+		done = append(done, closing("ns/"+ns.name, fd))
 	}
 	return slices.Concat(open, enter, done)
 }

@@ -239,8 +239,10 @@ func (b *box) receiveFD(what string) (int, error) {
 }
 
 // lastWord is what the first process said of its end, when something has failed
-// because it is gone; or that something, if it said nothing.
+// because it is gone; or that something, if it said nothing. If it is there
+// yet, it is of no more use.
 func (b *box) lastWord(err error) error {
+	_ = unix.Kill(b.pid, unix.SIGKILL)
 	for {
 		m, herr := b.line.hear()
 		if herr != nil || m.end {
@@ -324,7 +326,9 @@ func ending(s unix.WaitStatus) string {
 // kill ends the container, if it still runs, and waits for its first process.
 func (b *box) kill() {
 	b.line.close()
-	if !b.gone {
+	// 0: the guardian failed before it had made it. To kill that is to kill the
+	// caller's process group.
+	if b.pid > 0 && !b.gone {
 		b.x.call("kill(%d, SIGKILL)", b.pid)
 		_ = unix.Kill(b.pid, unix.SIGKILL)
 		_, _ = ignoringEINTR(func() (int, error) { return unix.Wait4(b.pid, nil, 0, nil) })

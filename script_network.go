@@ -50,7 +50,7 @@ made of its address, so that the neighbours' ARP entries last when it is made an
 		}
 		s.linef("if ! ip link show dev %s >/dev/null 2>&1; then", br)
 		s.indent += "    "
-		s.do("", rtnl.Bridge(br, bridgeMAC(o.gateways)))
+		s.do("", newBridge(br, o.gateways))
 		s.do("", rtnl.SetAlias(br, bridgeAlias))
 		s.comment("A published port is to be reached at 127.0.0.1 too. What else this lets through, the\nruleset's chains prerouting and input drop.")
 		s.line(sysctl(routeLocalnet(o.bridge), "1"))

@@ -222,7 +222,7 @@ func beforeForwarding() ([]nat.Sysctl, error) {
 func putBack(x *narrator, old []nat.Sysctl) (before []nat.Sysctl, err error) {
 	for _, s := range old {
 		value, err := readSysctl(s.Name)
-		if errors.Is(err, unix.ENOENT) {
+		if errors.Is(err, unix.ENOENT) && strings.Contains(s.Name, "/conf/") {
 			continue
 		}
 		if err != nil {

@@ -259,7 +259,7 @@ func TestLoopbackUp(t *testing.T) {
 	}
 	// The kernel's refusal, of which sendto(2) says nothing, is heard.
 	noneOf := new(program)
-	if err := bring(noneOf.setCaps(noCaps)); err == nil || !strings.HasPrefix(err.Error(), "link lo: refused") || up() {
+	if err := bring(noneOf.setCaps(noCaps)); err == nil || !strings.HasPrefix(err.Error(), "link lo: set up: operation not permitted") || up() {
 		t.Errorf("without CAP_NET_ADMIN: got the error %v, and lo is up: %t", err, up())
 	}
 	if err := bring(); err != nil || !up() {

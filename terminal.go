@@ -26,7 +26,7 @@ func (p *program) makeTerminal() []step {
 		call("unlock the terminal", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, unlock),
 		call("open the terminal's slave end", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).wanting(p.slave),
 		p.sendFD("send the terminal's master end", int(master)),
-		call("close the terminal's master end", unix.SYS_CLOSE, master),
+		closing("the terminal's master end", master),
 	}
 }
 

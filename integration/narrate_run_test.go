@@ -99,7 +99,7 @@ func TestNarrationOrder(t *testing.T) {
 	for _, want := range []string{
 		`^clone3?\(.*\) = [0-9]+$`, // the guardian
 		`^bind\([0-9]+, 0\.0\.0\.0:80\)`,
-		`^ip link add name br0 address 02:42:ac:10:00:64 up type bridge$`,
+		`^ip link add name br0 group 1835100526 address 02:42:ac:10:00:64 up type bridge$`,
 		`^sysctl -w net\.ipv4\.conf\.br0\.route_localnet=1$`,
 		`^ip addr add 172\.16\.0\.100/24 dev br0`,
 		`^ip link add name veth[0-9a-f]{8} .*type veth peer name veth1 .*netns [0-9]+$`,

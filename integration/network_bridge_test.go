@@ -3,12 +3,15 @@
 package integration
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 
 	"container/integration/lab"
 	"container/integration/need"
+	"container/rtnl"
 )
 
 // A second bridge, with the longest of names, a dot in it, and a network whose
@@ -94,6 +97,34 @@ func TestBridgeOfOthers(t *testing.T) {
 			t.Errorf("after down, route_localnet of somebody else's bridge is %s", got)
 		}
 	})
+}
+
+// A bridge whose maker was killed before it could give it an alias is known by
+// its group. One that has somebody else's alias, or just the hardware address
+// that ours would have, is not ours.
+func TestBridgeHalfMade(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	const ours = 0x6d61696e // "main"
+	mac := net.HardwareAddr{0x02, 0x42, 172, 16, 0, 100}
+	l.Host.Apply(
+		rtnl.GroupedBridge("br0", mac, ours),
+		rtnl.GroupedBridge("br1", mac, ours), rtnl.SetAlias("br1", "the office"),
+		rtnl.Bridge("br2", mac),
+	)
+	succeed(t, l.Host.Main("down"))
+	for name, want := range map[string]bool{"br0": false, "br1": true, "br2": true} {
+		if got := l.Host.HasLink(name); got != want {
+			t.Errorf("%s is there: %t, want %t", name, got, want)
+		}
+	}
+
+	// The next run completes it.
+	l.Host.Apply(rtnl.GroupedBridge("br0", mac, ours))
+	succeed(t, l.Host.Main(addr30, "true"))
+	if got := l.Host.Link("br0").Alias; !strings.HasPrefix(got, "container: made by main") {
+		t.Errorf("the alias of the bridge is %q", got)
+	}
 }
 
 // A bridge that an administrator made without an address has that of its lowest

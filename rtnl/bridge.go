@@ -19,19 +19,32 @@ import (
 // the lowest of its ports' and changes it as they come and go, and with it
 // every neighbour's ARP entry for the gateway (br_stp_recalculate_bridge_id,
 // net/bridge/br_stp_if.c, leaves an address that was set alone).
-func Bridge(name string, mac net.HardwareAddr) nl.Request {
+func Bridge(name string, mac net.HardwareAddr) nl.Request { return GroupedBridge(name, mac, 0) }
+
+// GroupedBridge is Bridge with a number that says whose the bridge is, from its
+// first moment on: a group of links (ip link show group N), 0 by default. Of the
+// marks that a link can have it is the one that is read while it is made; an
+// alias is not.
+func GroupedBridge(name string, mac net.HardwareAddr, group uint32) nl.Request {
+	words := ""
+	if group != 0 {
+		words = fmt.Sprint(" group ", group)
+	}
 	return nl.Request{
 		Type:  unix.RTM_NEWLINK,
 		Flags: create,
 		Data: body(ifinfomsg(0, unix.IFF_UP), func(ae *netlink.AttributeEncoder) {
 			ae.String(unix.IFLA_IFNAME, name)
 			ae.Bytes(unix.IFLA_ADDRESS, mac)
+			if group != 0 {
+				ae.Uint32(unix.IFLA_GROUP, group)
+			}
 			nested(ae, unix.IFLA_LINKINFO, func(ae *netlink.AttributeEncoder) {
 				ae.String(unix.IFLA_INFO_KIND, "bridge")
 			})
 		}),
 		What: "bridge " + name + ": create",
-		Cmd:  "ip link add name " + name + " address " + mac.String() + " up type bridge",
+		Cmd:  "ip link add name " + name + words + " address " + mac.String() + " up type bridge",
 		Advice: []nl.Advice{
 			{Errno: unix.EOPNOTSUPP, Text: "the kernel has no bridge support: CONFIG_BRIDGE, module bridge"},
 			{Errno: unix.EPERM, Text: "it takes CAP_NET_ADMIN in this network namespace"},

@@ -155,6 +155,13 @@ var deeds = []deed{
 		},
 	},
 	{
+		name: "bridge of a group",
+		req:  func(*testing.T, world) nl.Request { return rtnl.GroupedBridge("br0", mac1, 0x6d61696e) },
+		differ: []difference{
+			{"linkinfo/kind", `"bridge"`, `"bridge\x00"`, nul},
+		},
+	},
+	{
 		name:  "port with everything",
 		setup: aPort,
 		req: func(*testing.T, world) nl.Request {

@@ -167,6 +167,19 @@ func TestGolden(t *testing.T) {
 			),
 		},
 		{
+			"ip link add name br0 group 1835100526 address 02:00:5e:00:00:01 up type bridge",
+			rtnl.GroupedBridge("br0", mac1, 0x6d61696e),
+			raw(
+				u32(76), u16(16), u16(0x605), u32(1), u32(0), //  RTM_NEWLINK; REQUEST, ACK, CREATE, EXCL
+				"00 00", u16(0), u32(0), u32(0x1), u32(0x1), //   IFF_UP of IFF_UP
+				u16(8), u16(3), "62 72 30 00", //                 IFLA_IFNAME "br0"
+				u16(10), u16(1), "02 00 5e 00 00 01", "00 00", // IFLA_ADDRESS
+				u16(8), u16(27), u32(0x6d61696e), //              IFLA_GROUP
+				u16(16), u16(0x8000|18), //                       IFLA_LINKINFO
+				u16(11), u16(1), "62 72 69 64 67 65 00", "00", // . IFLA_INFO_KIND "bridge"
+			),
+		},
+		{
 			"ip link set dev veth1 alias 'x' type bridge_slave hairpin on guard on isolated on group_fwd_mask 0xfffd",
 			rtnl.SetPort(rtnl.Port{Name: "veth1", Alias: "x", Hairpin: true, Guard: true, Isolated: true, ForwardGroups: 0xfffd}),
 			raw(

@@ -231,6 +231,7 @@ type Link struct {
 	Flags  uint32 // IFF_UP and its like, linux/if.h
 	Name   string
 	Alias  string
+	Group  uint32 // a number that somebody gave it, 0 by default
 	Kind   string // IFLA_INFO_KIND: "bridge", "veth"; empty for hardware
 	MAC    net.HardwareAddr
 	MTU    uint32
@@ -318,6 +319,8 @@ func ParseLink(b []byte) (Link, error) {
 			l.Name = ad.String()
 		case unix.IFLA_IFALIAS:
 			l.Alias = ad.String()
+		case unix.IFLA_GROUP:
+			l.Group = ad.Uint32()
 		case unix.IFLA_ADDRESS:
 			l.MAC = bytes.Clone(ad.Bytes())
 		case unix.IFLA_MTU:
