@@ -95,9 +95,11 @@ type program struct {
 }
 
 // name names the child in place of the runner, whose command line it has a
-// copy of. That is for the host's eyes: it tells of the host's paths and ports.
+// copy of. That is for the host's eyes: it tells of the host's paths and ports;
+// and so is the caller's environment, which lies behind it and is emptied too.
 // The kernel reads the memory at which the process's arguments were put
-// (/proc/PID/cmdline), which Go's os.Args point to.
+// (/proc/PID/cmdline, /proc/PID/environ), which Go's os.Args point to, and
+// os.Environ.
 func (p *program) name(title string) {
 	first, last := os.Args[0], os.Args[len(os.Args)-1]
 	if first == "" || last == "" {
@@ -105,6 +107,11 @@ func (p *program) name(title string) {
 	}
 	start := uintptr(unsafe.Pointer(unsafe.StringData(first)))
 	end := uintptr(unsafe.Pointer(unsafe.StringData(last))) + uintptr(len(last))
+	for _, e := range os.Environ() {
+		if behind := uintptr(unsafe.Pointer(unsafe.StringData(e))) + uintptr(len(e)); behind-start <= maxArguments {
+			end = max(end, behind)
+		}
+	}
 	if end <= start || end-start > maxArguments {
 		return // they are not where the kernel put them
 	}

@@ -209,7 +209,7 @@ func (x *target) plan(o *execOptions, addresses []netip.Addr) (*command, error) 
 
 // hostname is the container's, as its own file tells it.
 func (x *target) hostname() (string, error) {
-	f, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
+	f, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY|unix.O_NONBLOCK) // it may have come to be a fifo
 	if errors.Is(err, unix.ENOENT) {
 		return "container", nil
 	}
