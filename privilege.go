@@ -17,25 +17,18 @@ type identity struct {
 }
 
 func ownIdentity() (identity, error) {
-	id := identity{uid: unix.Getuid(), euid: unix.Geteuid(), gid: unix.Getgid(), egid: unix.Getegid()}
-	vector, err := unix.Auxv()
-	if err != nil {
-		return id, err
+	id := identity{
+		uid: unix.Getuid(), euid: unix.Geteuid(),
+		gid: unix.Getgid(), egid: unix.Getegid(),
+		secure: auxiliary(atSecure) != 0,
 	}
-	for _, entry := range vector {
-		if entry[0] == atSecure {
-			id.secure = entry[1] != 0
-		}
-	}
+	var err error
 	// Only who is not root has to ask.
 	if id.secure && id.uid != 0 {
 		id.caps, err = ownCaps()
 	}
 	return id, err
 }
-
-// atSecure is AT_SECURE of linux/auxvec.h.
-const atSecure = 23
 
 // refuseLoan refuses rights that come with the program's file. Whoever may run a
 // container may be root on the host: -v alone gives all of its files. So a
