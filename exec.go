@@ -181,13 +181,17 @@ func readStatus(name string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseStatus(string(b)), nil
+}
+
+func parseStatus(text string) map[string]string {
 	status := make(map[string]string)
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(line, ":"); ok {
 			status[key] = strings.TrimSpace(value)
 		}
 	}
-	return status, nil
+	return status
 }
 
 // plan settles what the command will be.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,10 +38,15 @@ func said(err error) error {
 	return nil
 }
 
-// swap exchanges two files as often as it can, until its input ends.
+// swap exchanges two files again and again, until its input ends. It is for those
+// who look twice, so it gives them time for a look or two in between.
 func swap(words []string) error {
-	if len(words) != 2 {
-		return fmt.Errorf("swap takes 2 words, not %q", words)
+	if len(words) != 3 {
+		return fmt.Errorf("swap takes 3 words, not %q", words)
+	}
+	pause, err := time.ParseDuration(words[2])
+	if err != nil {
+		return err
 	}
 	end := make(chan struct{})
 	go func() {
@@ -57,6 +63,7 @@ func swap(words []string) error {
 		if err := unix.Renameat2(unix.AT_FDCWD, words[0], unix.AT_FDCWD, words[1], unix.RENAME_EXCHANGE); err != nil {
 			return err
 		}
+		time.Sleep(pause)
 	}
 }
 

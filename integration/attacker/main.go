@@ -13,7 +13,7 @@
 //	attacker redirect DEV ETHSRC ETHDST SRC DST TARGET TO  an ICMPv6 redirect: TO is behind TARGET
 //
 //	attacker escape [ATTEMPT...]                           try ways out, a line each
-//	attacker swap A B                                      say "ready", and exchange two files until the input ends
+//	attacker swap A B PAUSE                                say "ready", and exchange two files until the input ends
 //	attacker write TRIES FILE...                           "through" when one of them opens for writing
 //	attacker search PID A B                                "through" when a process has A and B, joined, in its memory
 //	attacker connect NAME                                  "through" when somebody listens at an abstract address
