@@ -91,7 +91,7 @@ type program struct {
 	argv  unsafe.Pointer
 	title []byte
 
-	forget []region // what the child empties: memory of the parent's that it has a copy of
+	wiped []region // what the child empties: memory of the parent's that it has a copy of
 
 	keep []any // what the steps' addresses point to
 }
@@ -130,10 +130,10 @@ func (p *program) name(title string) {
 // then, wherever that is from.
 func (p *program) forgetEnvironment(last uintptr) {
 	if name := auxiliary(atExecFn); name > last && name-last <= maxArguments {
-		p.forget = append(p.forget, region{unsafe.Add(p.argv, len(p.title)), int(name - last)})
+		p.wiped = append(p.wiped, region{unsafe.Add(p.argv, len(p.title)), int(name - last)})
 	}
 	for _, e := range os.Environ() {
-		p.forget = append(p.forget, region{unsafe.Pointer(unsafe.StringData(e)), len(e)})
+		p.wiped = append(p.wiped, region{unsafe.Pointer(unsafe.StringData(e)), len(e)})
 	}
 }
 
@@ -333,7 +333,7 @@ func runProgram(p *program) {
 	for i := range title {
 		*(*byte)(unsafe.Add(p.argv, i)) = title[i]
 	}
-	for _, r := range p.forget {
+	for _, r := range p.wiped {
 		for i := range r.size {
 			*(*byte)(unsafe.Add(r.at, i)) = 0
 		}
