@@ -9,6 +9,8 @@
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
+# make vuln       known vulnerabilities of what is linked in (govulncheck)
+# make dist       the binary for each architecture, and SHA256SUMS, in dist/
 
 SOURCE   := $(shell git describe --always --dirty 2>/dev/null || echo 'unknown source')
 LDFLAGS  := -s -w -buildid= -X 'main.source=$(SOURCE)'
@@ -22,8 +24,24 @@ TOOLS    := ip:iproute2 nft:nftables sysctl:procps top:procps strace:strace busy
             tshark:tshark tmux:tmux vim:vim less:less setpriv:util-linux unshare:util-linux nsenter:util-linux \
             flock:util-linux mount:mount script:bsdutils capsh:libcap2-bin
 
+BUILD     = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
+
 main: $(SOURCES) go.mod go.sum Makefile
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $@ .
+	$(BUILD) -o $@ .
+
+# Go's ports to Linux; arm by GOARM. MIPS without a floating-point unit, as the
+# small ones are.
+ARCHES   := 386 amd64 arm5 arm6 arm7 arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x
+BINARIES := $(ARCHES:%=dist/main-linux-%)
+
+# The same source (SOURCE, which "main version" prints) gives the same bytes,
+# wherever it is built.
+.PHONY: dist
+dist: $(BINARIES)
+	cd dist && sha256sum $(notdir $(BINARIES)) >SHA256SUMS
+
+dist/main-linux-%: $(SOURCES) go.mod go.sum Makefile
+	GOOS=linux GOARCH=$(if $(filter arm5 arm6 arm7,$*),arm GOARM=$(*:arm%=%),$*) GOMIPS=softfloat GOMIPS64=softfloat $(BUILD) -o $@ .
 
 PREFIX   ?= /usr/local
 ROOT     := $(DESTDIR)$(PREFIX)
@@ -84,6 +102,8 @@ docs: main
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l . ; echo 'gofmt would change these'; exit 1; }
 	go vet ./...
+	GOARCH=386 go vet ./...
+	GOARCH=s390x go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
 
@@ -96,6 +116,19 @@ fuzz:
 		done; \
 	done
 
+# Without an answer of the database nothing is known, so that is a failure too.
+VULN := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: vuln
+vuln:
+	@out=$$(go run $(VULN) ./... 2>&1); status=$$?; echo "$$out"; \
+	case "$$status $$out" in \
+	0*) ;; \
+	*'exit status 3'*) exit 1 ;; \
+	*) echo "make vuln: nothing was checked: the database ($${GOVULNDB:-https://vuln.go.dev}) could not be had" >&2; exit 2 ;; \
+	esac
+
 .PHONY: clean
 clean:
 	rm -f main integration/bench/floor
+	rm -rf dist

@@ -126,7 +126,15 @@ type program struct {
 	argv  unsafe.Pointer
 	title []byte
 
+	wiped []region // what the child empties: memory of the parent's that it has a copy of
+
 	keep []any // what the steps' addresses point to
+}
+
+// region is a stretch of memory.
+type region struct {
+	at   unsafe.Pointer
+	size int
 }
 
 // name names the child in place of the runner, whose command line it has a
@@ -147,7 +155,43 @@ func (p *program) name(title string) {
 	p.title = make([]byte, end-start)
 	copy(p.title[:len(p.title)-1], title)
 	p.setUp = append(p.setUp, call("prctl PR_SET_NAME", unix.SYS_PRCTL, unix.PR_SET_NAME, p.str(title)))
+	p.forgetEnvironment(end)
 }
+
+// forgetEnvironment has the child forget the caller's environment, for those in
+// the container who may read its memory: where the kernel has put it, between
+// the arguments, which end before last, and the program's name
+// (/proc/PID/environ), and where Go keeps a copy. The command has its own by
+// then, wherever that is from.
+func (p *program) forgetEnvironment(last uintptr) {
+	if name := auxiliary(atExecFn); name > last && name-last <= maxArguments {
+		p.wiped = append(p.wiped, region{unsafe.Add(p.argv, len(p.title)), int(name - last)})
+	}
+	for _, e := range os.Environ() {
+		p.wiped = append(p.wiped, region{unsafe.Pointer(unsafe.StringData(e)), len(e)})
+	}
+}
+
+// auxiliary is an entry of the vector that the kernel hands a program
+// (getauxval(3)), or 0.
+func auxiliary(key uintptr) uintptr {
+	vector, err := unix.Auxv()
+	if err != nil {
+		return 0
+	}
+	for _, entry := range vector {
+		if entry[0] == key {
+			return entry[1]
+		}
+	}
+	return 0
+}
+
+// Of linux/auxvec.h.
+const (
+	atSecure = 23 // the program was given rights that its caller hasn't got
+	atExecFn = 31 // the program's name, as execve was told it
+)
 
 // maxArguments is the most that the kernel takes (MAX_ARG_STRINGS is larger,
 // but a quarter of the stack's limit is less: execve(2)).
@@ -396,8 +440,8 @@ func runGuardian(p *program) *program {
 	return nil
 }
 
-// nameChild puts the child's title in place of the runner's command line. It
-// keeps the rules at the head of this file.
+// nameChild puts the child's title in place of the runner's command line, and
+// nothing in place of its environment. It keeps the rules at the head of this file.
 //
 //go:nosplit
 //go:norace
@@ -405,6 +449,11 @@ func nameChild(p *program) {
 	title := p.title
 	for i := range title {
 		*(*byte)(unsafe.Add(p.argv, i)) = title[i]
+	}
+	for _, r := range p.wiped {
+		for i := range r.size {
+			*(*byte)(unsafe.Add(r.at, i)) = 0
+		}
 	}
 }
 

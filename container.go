@@ -77,8 +77,8 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 // It is done in the container's own /proc, before that is read-only: a look at
 // /proc/sys/net in the host's takes the longer the more containers there are
 // (kernelHasIPv6).
-func (p *program) prepareIPv6(o *options) []step {
-	const dir = "/proc/sys/net/ipv6/conf/"
+func (p *program) prepareIPv6(at string, o *options) []step {
+	dir := at + "/proc/sys/net/ipv6/conf/"
 	if !kernelHasIPv6() {
 		return nil
 	}
@@ -147,11 +147,19 @@ func (p *program) run(c *command) error {
 		return err
 	}
 
+	// A session keyring of its own: the caller's is not for the container.
+	// ENOSYS without CONFIG_KEYS; EDQUOT when root has made too many.
+	p.setUp = append(p.setUp, call("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).passing(unix.ENOSYS, unix.EDQUOT, unix.EPERM))
+
 	// Next comes the fork, and from then on processes in the container see
 	// this one, the new one, or both. They find in neither what they could
-	// take: no more capabilities than the steps below ask for, and nothing to
-	// trace until the command has been executed.
+	// take: no more capabilities than the steps below ask for, nothing to
+	// trace until the command has been executed, and for those that may trace
+	// everything (CAP_SYS_PTRACE) nothing that the filter would not judge.
 	p.setUp = append(p.setUp, undumpable(), p.setCaps((c.caps|forSteps)&own))
+	if c.confined {
+		p.setUp = append(p.setUp, noNewPrivs(), p.filter(c.caps))
+	}
 
 	add(newSession(), call("umask", unix.SYS_UMASK, 0o022))
 	if c.terminal {
@@ -165,9 +173,6 @@ func (p *program) run(c *command) error {
 	if c.workdir != "" {
 		add(call("chdir "+c.workdir, unix.SYS_CHDIR, p.str(c.workdir)))
 	}
-	// A session keyring of its own: the caller's is not for the container.
-	// ENOSYS without CONFIG_KEYS; EDQUOT when root has made too many.
-	add(call("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).passing(unix.ENOSYS, unix.EDQUOT, unix.EPERM))
 	add(p.become(c.user)...)
 	// The change of user has taken them from anyone but root; what the caller
 	// had as inheritable it has not.
@@ -178,9 +183,6 @@ func (p *program) run(c *command) error {
 	add(p.setCaps(caps))
 	// Again, for a change of user takes it back.
 	add(dieWithParent())
-	if c.confined {
-		add(noNewPrivs(), p.filter(c.caps))
-	}
 	add(p.unblockSignals())
 	for i, path := range c.paths {
 		try := p.exec(path, c.argv, c.env)
@@ -191,14 +193,10 @@ func (p *program) run(c *command) error {
 	}
 
 	// The process that waits keeps what it takes to pass signals on to another
-	// user's process.
+	// user's process. It holds nothing open, for a reader of the command's output
+	// waits for the last one who has it. This comes last, so that it can tell the
+	// runner of a failure before.
 	p.after = append(p.after, p.setCaps(1<<unix.CAP_KILL&own))
-	if c.confined {
-		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
-	}
-	// It holds nothing open, for a reader of the command's output waits for the
-	// last one who has it. This comes last, so that it can tell the runner of
-	// a failure before.
 	p.after = append(p.after, closeRange("close all descriptors", 0, highestFD)...)
 	return nil
 }

@@ -206,13 +206,17 @@ func readStatus(name string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseStatus(string(b)), nil
+}
+
+func parseStatus(text string) map[string]string {
 	status := make(map[string]string)
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(line, ":"); ok {
 			status[key] = strings.TrimSpace(value)
 		}
 	}
-	return status, nil
+	return status
 }
 
 // plan settles what the command will be.
@@ -234,7 +238,7 @@ func (x *target) plan(o *execOptions, addresses []netip.Addr) (*command, error) 
 
 // hostname is the container's, as its own file tells it.
 func (x *target) hostname() (string, error) {
-	fd, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY)
+	fd, err := inRoot(int(x.root.Fd()), "etc/hostname", unix.O_RDONLY|unix.O_NONBLOCK) // it may have come to be a fifo
 	if errors.Is(err, unix.ENOENT) {
 		return "container", nil
 	}

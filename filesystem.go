@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -84,6 +85,12 @@ func (p *program) touch(name string) step {
 // filesystem is the steps that make the container's tree: DIR, or the host's
 // own, with fresh kernel file systems on it, in a mount namespace that shares
 // nothing with the host's.
+//
+// DIR may be the tree of another container too, which can rename and replace
+// whatever is in it at any moment: what was /proc when something was mounted
+// there may be a link to elsewhere when a part of it is to be hidden. So /proc,
+// /sys and /dev are made complete where no container sees them, and each comes
+// into the tree in one piece. Where a link leads that to is the tree's affair.
 func (p *program) filesystem(o *options) ([]step, error) {
 	steps := []step{
 		// Modes are meant as they are given.
@@ -94,11 +101,15 @@ func (p *program) filesystem(o *options) ([]step, error) {
 	// Sources of volumes are of the host's tree, which goes away. What is
 	// cloned here is mounted nowhere yet.
 	for i, v := range o.volumes {
-		steps = append(steps, call("open_tree "+v.source, unix.SYS_OPEN_TREE, atFDCWD(), p.str(v.source),
-			openTreeClone|unix.O_CLOEXEC|unix.AT_RECURSIVE).wanting(p.lowestFD(i)))
+		steps = append(steps, p.openTree(v.source, p.lowestFD(i)))
 	}
+	apart := o.hasRoot() && !lacksOpenTree()
 	if o.hasRoot() {
-		root, err := p.changeRoot(o.rootfs)
+		steps = append(steps, p.enterRoot(o.rootfs)...)
+		if apart {
+			steps = append(steps, p.kernelTreesApart(o, len(o.volumes))...)
+		}
+		root, err := p.changeRoot()
 		if err != nil {
 			return nil, err
 		}
@@ -110,11 +121,10 @@ func (p *program) filesystem(o *options) ([]step, error) {
 		return nil, err
 	}
 	steps = append(steps, tree...)
-	steps = append(steps, p.proc(o)...)
-	steps = append(steps, p.sys(o.privileged)...)
-	steps = append(steps, p.dev(o.privileged)...)
-	if !o.privileged {
-		steps = append(steps, p.hide()...)
+	if apart {
+		steps = append(steps, p.attachKernelTrees(len(o.volumes))...)
+	} else {
+		steps = append(steps, p.kernelTrees("", o)...)
 	}
 	for i, v := range o.volumes {
 		if o.makes(v) {
@@ -138,22 +148,83 @@ func (p *program) filesystem(o *options) ([]step, error) {
 	return steps, nil
 }
 
+// openTree is open_tree(2): a copy of what is mounted at a place and below it,
+// mounted nowhere, as the descriptor fd.
+func (p *program) openTree(name string, fd uintptr) step {
+	return call("open_tree "+name, unix.SYS_OPEN_TREE, atFDCWD(), p.str(name),
+		openTreeClone|unix.O_CLOEXEC|unix.AT_RECURSIVE).wanting(fd)
+}
+
+// kernelPlaces are where the kernel's own file systems are in every tree.
+var kernelPlaces = []string{"/proc", "/sys", "/dev"}
+
+// kernelTrees makes fresh /proc, /sys and /dev below a directory.
+func (p *program) kernelTrees(at string, o *options) []step {
+	steps := slices.Concat(p.proc(at, o), p.sys(at, o.privileged), p.dev(at, o.privileged))
+	if !o.privileged {
+		steps = append(steps, p.hide(at)...)
+	}
+	return steps
+}
+
+// kernelTreesApart makes them in a place that goes away with the host's tree,
+// over its /proc, and opens each: opened descriptors there are before. Linux 5.2
+// has open_tree(2); without it they are made in the container's tree.
+func (p *program) kernelTreesApart(o *options, opened int) []step {
+	const apart = "/proc"
+	steps := []step{p.mount("mount tmpfs on "+apart, "tmpfs", apart, "tmpfs", noNothing, "mode=0700")}
+	for _, name := range kernelPlaces {
+		steps = append(steps, call("mkdir "+apart+name, unix.SYS_MKDIRAT, atFDCWD(), p.str(apart+name), 0o755))
+	}
+	steps = append(steps, p.kernelTrees(apart, o)...)
+	for i, name := range kernelPlaces {
+		steps = append(steps, p.openTree(apart+name, p.lowestFD(opened+i)))
+	}
+	if mayBeRootfs() {
+		// It may not go away (coverRoot).
+		steps = append(steps, call("umount "+apart, unix.SYS_UMOUNT2, p.str(apart), unix.MNT_DETACH))
+	}
+	return steps
+}
+
+// attachKernelTrees mounts what kernelTreesApart has opened.
+func (p *program) attachKernelTrees(opened int) []step {
+	var steps []step
+	for i, name := range kernelPlaces {
+		fd := p.lowestFD(opened + i)
+		steps = append(steps,
+			p.moveMount("mount "+name, fd, name),
+			closing("the tree of "+name, fd))
+	}
+	return steps
+}
+
+// moveMount is move_mount(2) of an open tree. A symbolic link in the target
+// leads nowhere but to another place in the container's tree.
+func (p *program) moveMount(text string, fd uintptr, target string) step {
+	return call(text, unix.SYS_MOVE_MOUNT, fd, p.str(""), atFDCWD(), p.str(target), moveEmptySource|moveFollowLinks)
+}
+
 // makes tells whether a volume's target is made if it is missing.
 func (o *options) makes(v volume) bool { return o.hasRoot() || strings.HasPrefix(v.target, "/dev/") }
 
-// changeRoot makes a directory the root of the mount namespace and lets go of
-// what was the root.
-func (p *program) changeRoot(dir string) ([]step, error) {
-	steps := []step{
-		// pivot_root wants a mount point.
+// enterRoot makes a directory a mount point, which pivot_root wants, and the
+// working directory.
+func (p *program) enterRoot(dir string) []step {
+	return []step{
 		p.mount("bind "+dir+" to itself", dir, dir, "", unix.MS_BIND|unix.MS_REC, ""),
 		call("chdir "+dir, unix.SYS_CHDIR, p.str(dir)),
 	}
+}
+
+// changeRoot makes the working directory the root of the mount namespace and
+// lets go of what was the root.
+func (p *program) changeRoot() ([]step, error) {
 	pivot, err := p.pivot()
 	if err != nil {
 		return nil, err
 	}
-	return append(append(steps, pivot...), call("chdir /", unix.SYS_CHDIR, p.str("/"))), nil
+	return append(pivot, call("chdir /", unix.SYS_CHDIR, p.str("/"))), nil
 }
 
 // mountPoints makes what will be mounted on, in a root file system that lacks
@@ -234,8 +305,7 @@ func (p *program) remount(name string, flags uintptr) step {
 	return p.mount("remount "+name, "", name, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "")
 }
 
-// attach mounts a volume that was opened as fd. A symbolic link in the target
-// leads nowhere but to another place in the container's tree.
+// attach mounts a volume that was opened as fd.
 func (p *program) attach(v volume, fd uintptr, privileged bool) ([]step, error) {
 	var steps []step
 	var take uintptr
@@ -249,12 +319,10 @@ func (p *program) attach(v volume, fd uintptr, privileged bool) ([]step, error) 
 	if take != 0 && !old {
 		steps = append(steps, p.setAttr("restrict the volume "+v.source, fd, "", unix.AT_EMPTY_PATH, mountAttr{set: uint64(take)}))
 	}
-	steps = append(steps, call(fmt.Sprintf("mount volume %s on %s", v.source, v.target), unix.SYS_MOVE_MOUNT,
-		fd, p.str(""), atFDCWD(), p.str(v.target), moveEmptySource|moveFollowLinks))
-	if take != 0 {
-		steps = append(steps, p.remount(v.target, v.flags|take))
-	}
+	steps = append(steps, p.moveMount(fmt.Sprintf("mount volume %s on %s", v.source, v.target), fd, v.target))
 	if old {
+		// By its name, which need not lead to the same place any more.
+		steps = append(steps, p.remount(v.target, v.flags|take))
 		more, err := p.restrictBelow(v.source, v.target, take)
 		if err != nil {
 			return nil, err
@@ -284,11 +352,11 @@ var (
 	readOnlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
-// proc mounts a /proc of the container's own processes.
-func (p *program) proc(o *options) []step {
-	steps := []step{p.mount("mount proc on /proc", "proc", "/proc", "proc", noNothing, "")}
+// proc mounts a /proc of the container's own processes, below a directory.
+func (p *program) proc(at string, o *options) []step {
+	steps := []step{p.mount("mount proc on "+at+"/proc", "proc", at+"/proc", "proc", noNothing, "")}
 	if o.network == bridged {
-		steps = append(steps, p.prepareIPv6(o)...)
+		steps = append(steps, p.prepareIPv6(at, o)...)
 		steps = append(steps, p.sendSocket(unix.NETLINK_ROUTE, len(o.volumes))...)
 	}
 	if o.privileged {
@@ -298,6 +366,7 @@ func (p *program) proc(o *options) []step {
 		if unix.Access(name, unix.F_OK) != nil {
 			continue // the kernel hasn't got it
 		}
+		name = at + name
 		steps = append(steps,
 			p.mount("bind "+name+" to itself", name, name, "", unix.MS_BIND, ""),
 			p.remount(name, unix.MS_RDONLY|noNothing))
@@ -306,15 +375,15 @@ func (p *program) proc(o *options) []step {
 }
 
 // sys mounts a /sys that shows the container's own network, and its cgroup.
-func (p *program) sys(privileged bool) []step {
+func (p *program) sys(at string, privileged bool) []step {
 	flags := uintptr(noNothing)
 	if !privileged {
 		flags |= unix.MS_RDONLY
 	}
 	return []step{
-		p.mount("mount sysfs on /sys", "sysfs", "/sys", "sysfs", flags, ""),
+		p.mount("mount sysfs on "+at+"/sys", "sysfs", at+"/sys", "sysfs", flags, ""),
 		// A kernel or a host without cgroup v2 has nothing to show.
-		p.mount("mount cgroup2 on /sys/fs/cgroup", "cgroup2", "/sys/fs/cgroup", "cgroup2", flags, "").
+		p.mount("mount cgroup2 on "+at+"/sys/fs/cgroup", "cgroup2", at+"/sys/fs/cgroup", "cgroup2", flags, "").
 			passing(unix.ENODEV, unix.ENOENT, unix.EBUSY),
 	}
 }
@@ -330,10 +399,11 @@ var devices = []struct {
 
 // dev mounts a /dev with nothing of the host's in it. Each node is a mount of
 // its own, so that the others can be of no use: those that the container makes.
-func (p *program) dev(privileged bool) []step {
-	steps := []step{p.mount("mount tmpfs on /dev", "tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k")}
+func (p *program) dev(at string, privileged bool) []step {
+	dev := at + "/dev"
+	steps := []step{p.mount("mount tmpfs on "+dev, "tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k")}
 	for _, d := range devices {
-		name := "/dev/" + d.name
+		name := dev + "/" + d.name
 		steps = append(steps, call("mknod "+name, unix.SYS_MKNODAT, atFDCWD(), p.str(name),
 			unix.S_IFCHR|0o666, uintptr(unix.Mkdev(d.major, d.minor))))
 		if !privileged {
@@ -341,36 +411,38 @@ func (p *program) dev(privileged bool) []step {
 		}
 	}
 	if !privileged {
-		steps = append(steps, p.remount("/dev", noNothing))
+		steps = append(steps, p.remount(dev, noNothing))
 	}
 	for _, l := range [][2]string{
-		{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"},
-		{"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+		{"pts/ptmx", "/ptmx"}, {"/proc/self/fd", "/fd"},
+		{"/proc/self/fd/0", "/stdin"}, {"/proc/self/fd/1", "/stdout"}, {"/proc/self/fd/2", "/stderr"},
 	} {
-		steps = append(steps, call("symlink "+l[1], unix.SYS_SYMLINKAT, p.str(l[0]), atFDCWD(), p.str(l[1])))
+		steps = append(steps, call("symlink "+dev+l[1], unix.SYS_SYMLINKAT, p.str(l[0]), atFDCWD(), p.str(dev+l[1])))
 	}
-	for _, dir := range []string{"/dev/pts", "/dev/shm", "/dev/mqueue"} {
-		steps = append(steps, p.mkdir(dir)...)
+	for _, name := range []string{"/pts", "/shm", "/mqueue"} {
+		steps = append(steps, call("mkdir "+dev+name, unix.SYS_MKDIRAT, atFDCWD(), p.str(dev+name), 0o755))
 	}
 	return append(steps,
-		p.mount("mount devpts on /dev/pts", "devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
-		p.mount("mount tmpfs on /dev/shm", "tmpfs", "/dev/shm", "tmpfs", noNothing, "mode=1777,size=64m"),
+		p.mount("mount devpts on "+dev+"/pts", "devpts", dev+"/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+		p.mount("mount tmpfs on "+dev+"/shm", "tmpfs", dev+"/shm", "tmpfs", noNothing, "mode=1777,size=64m"),
 		// Without CONFIG_POSIX_MQUEUE there is none.
-		p.mount("mount mqueue on /dev/mqueue", "mqueue", "/dev/mqueue", "mqueue", noNothing, "").passing(unix.ENODEV),
+		p.mount("mount mqueue on "+dev+"/mqueue", "mqueue", dev+"/mqueue", "mqueue", noNothing, "").passing(unix.ENODEV),
 	)
 }
 
 // hide hides maskedPaths: a file under /dev/null, a directory under an empty tmpfs.
-func (p *program) hide() []step {
+func (p *program) hide(at string) []step {
 	var steps []step
 	for _, name := range maskedPaths {
 		var st unix.Stat_t
-		switch err := unix.Stat(name, &st); {
+		err := unix.Stat(name, &st)
+		name = at + name
+		switch {
 		case err != nil: // the kernel hasn't got it
 		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			steps = append(steps, p.mount("hide "+name, "tmpfs", name, "tmpfs", noNothing|unix.MS_RDONLY, "").passing(unix.ENOENT))
 		default:
-			steps = append(steps, p.mount("hide "+name, "/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))
+			steps = append(steps, p.mount("hide "+name, at+"/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))
 		}
 	}
 	return steps

@@ -100,6 +100,10 @@ func passedFD(oob []byte) (int, error) {
 		return -1, fmt.Errorf("hear from the child: control message: %w", err)
 	}
 	for i := range msgs {
+		// ParseUnixRights trusts the kernel to send whole numbers.
+		if len(msgs[i].Data) != 4 {
+			continue
+		}
 		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil && len(fds) == 1 {
 			return fds[0], nil
 		}

@@ -89,6 +89,13 @@ func carryOut(args []string, stdout, stderr io.Writer) int {
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
+	id, err := ownIdentity()
+	if err == nil {
+		err = id.refuseLoan()
+	}
+	if err != nil {
+		return 0, err
+	}
 	if verb, ok := asksForHelp(args); ok {
 		return 0, help(verb, stdout)
 	}
@@ -110,7 +117,7 @@ func dispatch(args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, printScript(args, stdout)
 	}
 
-	if os.Geteuid() != 0 {
+	if id.euid != 0 {
 		return 0, errors.New("this takes root: it makes namespaces, links and firewall rules (try sudo)")
 	}
 	switch verb {

@@ -246,7 +246,7 @@ func TestSystemCallNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	claim := nat.Claim{Addresses: []netip.Addr{netip.MustParseAddr("172.16.0.30")}, Index: 7, Ports: []nat.Port{{HostPort: 53, Port: 53, Proto: unix.IPPROTO_UDP}}}
-	for _, s := range slices.Concat(tree, bound, p.prepareIPv6(o), p.loopbackUp(), p.makeTerminal(), p.setUp, p.command, p.after,
+	for _, s := range slices.Concat(tree, bound, p.prepareIPv6("", o), p.loopbackUp(), p.makeTerminal(), p.setUp, p.command, p.after,
 		keepOnly(5), p.sendSocket(unix.NETLINK_ROUTE, 0), p.takeBack(6, claim), p.removeWhenDead(9, []string{"/sys/fs/cgroup/x"})) {
 		got := s.words(p.objects())
 		if strings.HasPrefix(got, "syscall(") || strings.Contains(got, "0x") {

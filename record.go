@@ -100,17 +100,26 @@ func parentOf(pid int) (int, error) {
 }
 
 // procStat is the fields of /proc/PID/stat from the third on
-// (proc_pid_stat(5)). The second, the name, stands in parentheses and may have
-// any in itself.
+// (proc_pid_stat(5)).
 func procStat(pid int) ([]string, error) {
-	const least = 20 // up to starttime
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return nil, err
 	}
-	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	f, err := parseStat(string(stat))
+	if err != nil {
+		return nil, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+	}
+	return f, nil
+}
+
+// parseStat reads those fields. The second, the name, stands in parentheses and
+// may have any in itself.
+func parseStat(stat string) ([]string, error) {
+	const least = 20 // up to starttime
+	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(f) < least {
-		return nil, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
+		return nil, fmt.Errorf("%d fields", len(f))
 	}
 	return f, nil
 }

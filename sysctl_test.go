@@ -188,7 +188,7 @@ func TestPrepareIPv6(t *testing.T) {
 		}
 		p := &program{line: uintptr(l.theirs)}
 		p.setUp = keepOnly(l.theirs)
-		p.setUp = append(p.setUp, p.prepareIPv6(&options{addresses: prefixList(c.addresses)})...)
+		p.setUp = append(p.setUp, p.prepareIPv6("", &options{addresses: prefixList(c.addresses)})...)
 		p.setUp = append(p.setUp, p.sendFD("say that it is done", 0), p.waitForGo())
 		pid, err := p.spawn()
 		if err != nil {

@@ -22,7 +22,7 @@ func plan(o *options) (*command, error) {
 	defer unix.Close(root)
 	if o.hasRoot() && !path.IsAbs(o.rootfs) {
 		// From / on, for what is mounted on "." does not show at "." (changeRoot).
-		cwd, err := os.Getwd()
+		cwd, err := unix.Getwd()
 		if err != nil {
 			return nil, fmt.Errorf("the working directory: %w", err)
 		}
@@ -44,7 +44,7 @@ func plan(o *options) (*command, error) {
 	if o.workdir == "" {
 		o.workdir = "/"
 		if !o.hasRoot() {
-			if o.workdir, err = os.Getwd(); err != nil {
+			if o.workdir, err = unix.Getwd(); err != nil {
 				return nil, fmt.Errorf("the working directory: %w", err)
 			}
 		}
@@ -82,6 +82,9 @@ func openRoot(o *options) (int, error) {
 // settle makes a command of what was asked for, in a tree. With a statusError
 // the command is complete but for its path.
 func (o *processOptions) settle(root int, hostname string, addresses []netip.Addr, caps capabilities) (*command, error) {
+	if err := standardStreams(); err != nil {
+		return nil, err
+	}
 	u, err := lookUpUser(root, o.user)
 	if err != nil {
 		return nil, err
@@ -98,4 +101,17 @@ func (o *processOptions) settle(root int, hostname string, addresses []netip.Add
 	path, err := lookUp(root, o.argv[0], getEnv(c.env, "PATH"), o.workdir)
 	c.paths = []string{path}
 	return c, err
+}
+
+// standardStreams refuses a directory in the place of a standard stream: the
+// command gets those as they are, and from a directory of the host's tree there
+// is a way to all of that.
+func standardStreams() error {
+	for fd, name := range []string{"standard input", "standard output", "standard error"} {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return fmt.Errorf("%s is a directory, which would be a way out of the container", name)
+		}
+	}
+	return nil
 }

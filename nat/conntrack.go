@@ -504,9 +504,11 @@ func parseFlow(b []byte) (flow, error) {
 	for ad.Next() {
 		switch ad.Type() {
 		case ctaTupleOrig:
-			f.tuple = ad.Bytes()
+			// Of several, the last: what is deleted is what was looked at.
+			f.tuple, f.orig = ad.Bytes(), tuple{}
 			ad.Nested(f.orig.parse)
 		case ctaTupleReply:
+			f.reply = tuple{}
 			ad.Nested(f.reply.parse)
 		case ctaStatus:
 			f.status = ad.Uint32()

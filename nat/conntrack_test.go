@@ -273,6 +273,7 @@ func FuzzParseFlow(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	f.Add(slices.Concat(whole, []byte(nest(4, ctaTupleOrig)), []byte(nest(4, ctaTupleReply)))) // both ways again, and empty
 	want := Flows{Addrs: []netip.Addr{inside4, inside6}, Ports: []Port{udpPort(53, 53)}}.wanted()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		flow, err := parseFlow(data)

@@ -552,6 +552,7 @@ func FuzzParseRoute(f *testing.F) {
 	for _, data := range badRoutes {
 		f.Add(data)
 	}
+	f.Add([]byte{7: 2, 11: 0}) // of the host's own
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := rtnl.ParseRoute(data)
 		if err != nil {
@@ -560,7 +561,8 @@ func FuzzParseRoute(f *testing.F) {
 		if len(data) < 12 {
 			t.Fatalf("a route of %d bytes: %+v", len(data), r)
 		}
-		if len(data) == 12 && r != (rtnl.Route{}) {
+		// rtm_type, RTN_LOCAL, is the header's own.
+		if len(data) == 12 && r != (rtnl.Route{Local: data[7] == 2}) {
 			t.Errorf("%+v of a header alone", r)
 		}
 	})

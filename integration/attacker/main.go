@@ -1,8 +1,9 @@
 //go:build linux
 
-// Command attacker puts frames on a link that an honest kernel would not: the
-// tests run it inside containers, and on the lab's machines to see that what it
-// tries would work there.
+// Command attacker does what an intruder would: it puts frames on a link that an
+// honest kernel would not, and tries ways out of a container. The tests run it
+// inside containers, and where nothing is in its way, to see that what it tries
+// would work there.
 //
 //	attacker arp DEV OP ETHSRC ETHDST SENDERMAC SENDERIP TARGETMAC TARGETIP
 //	attacker udp DEV ETHSRC ETHDST SRC:PORT DST:PORT TEXT
@@ -10,6 +11,13 @@
 //	attacker ns  DEV ETHSRC ETHDST SRC DST TARGET MAC      a neighbour solicitation: SRC is at MAC
 //	attacker ra  DEV ETHSRC ETHDST SRC DST PREFIX          a router advertisement
 //	attacker redirect DEV ETHSRC ETHDST SRC DST TARGET TO  an ICMPv6 redirect: TO is behind TARGET
+//
+//	attacker escape [ATTEMPT...]                           try ways out, a line each
+//	attacker swap A B PAUSE                                say "ready", and exchange two files until the input ends
+//	attacker write TRIES FILE...                           "through" when one of them opens for writing
+//	attacker search PID A B                                "through" when a process has A and B, joined, in its memory
+//	attacker connect NAME                                  "through" when somebody listens at an abstract address
+//	attacker kill PID                                      "through" when there is such a process
 //
 // OP is request or reply. The MAC "own" is the link's, "all" is everyone's, and
 // "none" is zero. A verb of IPv6 with "+options" behind it ("ra+options") hides
@@ -35,6 +43,12 @@ func run(words []string) error {
 	takes := map[string]int{"arp": 8, "udp": 6, "na": 7, "ns": 7, "ra": 6, "redirect": 7}
 	if len(words) == 0 {
 		return fmt.Errorf("a verb is missing")
+	}
+	if words[0] == "escape" {
+		return escape(words[1:])
+	}
+	if try := intrusions[words[0]]; try != nil {
+		return try(words[1:])
 	}
 	verb, hidden := strings.CutSuffix(words[0], "+options")
 	if n, known := takes[verb]; !known || len(words)-1 != n {
