@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +36,7 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 		Ports:     n.o.ports,
 	}
 	if n.o.auto {
-		want.Held = os.Getpid()
+		want.Held = n.holder
 	}
 	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.

@@ -22,21 +22,26 @@ import (
 // away by "main down".
 const bridgeAlias = "container: made by main, taken away by main down"
 
-// leaving, with a process id behind it, is in the alias of one that this "main
-// down" is about to take away.
+// leaving, with a process's number behind it (leaver), is in the alias of one
+// that this "main down" is about to take away.
 const leaving = bridgeAlias + ", which is process "
 
 // stays tells whether a bridge, as it is found when the container's lease is in
 // the table, is not being taken away (see down).
 func stays(br rtnl.Link) error {
 	_, word, _ := strings.Cut(br.Alias, leaving)
-	pid, _ := strconv.Atoi(word)
-	// A down that was killed at it takes nothing away any more.
-	if pid > 0 && unix.Kill(pid, 0) == nil {
+	number, _, _ := strings.Cut(word, ",")
+	pid, _ := strconv.Atoi(number)
+	// A down that was killed at it takes nothing away any more, nor does who
+	// has got its number since.
+	if pid > 0 && alive(pid) && word == leaver(pid) {
 		return errCameBetween(br.Name)
 	}
 	return nil
 }
+
+// leaver is a process in words that are no other's.
+func leaver(pid int) string { return fmt.Sprintf("%d, started at %d", pid, startOf(pid)) }
 
 func errCameBetween(bridge string) error {
 	return fmt.Errorf("bridge %s: main down has come between; try again", bridge)

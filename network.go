@@ -48,6 +48,7 @@ type network struct {
 	name      string // of the host's end of the veth
 	host      rtnl.Link
 
+	holder    int  // this process, in a lease that it has before there is a veth
 	solicited bool // the kernel was told to ask who has the addresses
 }
 
@@ -209,14 +210,8 @@ func groupName(n *network) string {
 // survey takes the inventory, over the run's own connections.
 func (n *network) survey() (*inventory, error) { return (&kernel{n.route, n.nat, n.x}).survey() }
 
-// tidy clears what other runs have left behind in the tables.
-func (n *network) tidy() error {
-	s, err := n.survey()
-	if err != nil {
-		return err
-	}
-	return s.sweep()
-}
+// vethPrefix is what the name of every veth begins with, at the host's end.
+const vethPrefix = "veth"
 
 // vethName is a name for the host's end that no other run has or had lately:
 // a veth goes away some milliseconds after its container, so a name that is
@@ -224,7 +219,7 @@ func (n *network) tidy() error {
 func vethName() string {
 	var b [4]byte
 	_, _ = unix.Getrandom(b[:], 0)
-	return "veth" + hex.EncodeToString(b[:])
+	return vethPrefix + hex.EncodeToString(b[:])
 }
 
 // removeVeth deletes a pair by its host's end, if the kernel has not yet.
