@@ -2,6 +2,7 @@
 # make install    the binary, its man page and completions, below PREFIX and DESTDIR; make uninstall
 # make run        build it and run a shell in a container
 # make test       all tests, as root; installs the tools that they look with
+# make storm      as many containers at once as there can be, and churn: minutes, on a machine with nothing else to do
 # make bench      a whole run against a C program that does the same (BENCH='-n 30')
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
@@ -50,6 +51,10 @@ test: main tools
 .PHONY: race
 race: main tools
 	$(SUDO) env PATH="$$PATH" MUST_RUN=1 go test -race ./...
+
+.PHONY: storm
+storm: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration -count=1 -timeout 30m -v -run '^(TestStorm|TestFullBridge|TestChurn)$$' -storm
 
 .PHONY: tools
 tools:

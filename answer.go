@@ -24,7 +24,10 @@ func (n *network) solicit() error {
 	}
 	for _, p := range n.addresses {
 		if err := rtnl.Solicit(n.route, n.br.Index, n.br.Name, p.Addr()); err != nil {
-			return n.cameBetween(err)
+			if errors.Is(err, unix.ENODEV) {
+				return nil // the bridge is gone; who wants to be its port will see
+			}
+			return err
 		}
 	}
 	n.solicited = true

@@ -35,8 +35,9 @@ type network struct {
 	// shortly before (see guardian). nil with -nat=false.
 	nat *nl.Conn
 
-	br   rtnl.Link
-	ours bool // the bridge was made here
+	br    rtnl.Link
+	ours  bool // the bridge was made by us
+	found bool // it was by another run
 
 	// networks are those of the bridge's whose gateway is the bridge itself.
 	// The others' is a router elsewhere on the wire.
@@ -236,22 +237,13 @@ func removeVeth(x *narrator, host rtnl.Link) error {
 // and ports with a guardian over them, and the container's own addresses and
 // routes. The guardian is nil where there is nothing to guard.
 func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error) {
-	err := n.makeVeth(b.pid)
-	if errors.Is(err, unix.EEXIST) && !n.o.nat {
-		// The name is the lease.
-		if err = n.awaitName(); err == nil {
-			err = n.makeVeth(b.pid)
-		}
-	}
+	err := n.connect(b.pid, u)
 	if errors.Is(err, unix.ESRCH) {
 		err = b.lastWord(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	// The kernel takes it away in its own time; until then it would keep the
-	// bridge from being idle.
-	u.add(func() { _ = removeVeth(n.x, n.host) })
 	if err := n.refuseAnswered(); err != nil {
 		return nil, err
 	}
@@ -263,6 +255,43 @@ func (n *network) attach(b *box, group *cgroup.Group, u *undo) (*guardian, error
 		return nil, errors.Join(err, g.finish())
 	}
 	return g, nil
+}
+
+// connect makes the veth, a port of a bridge that stays.
+func (n *network) connect(pid int, u *undo) error {
+	for try := 1; ; try++ {
+		err := n.makeVeth(pid)
+		if errors.Is(err, unix.EEXIST) && !n.o.nat {
+			// The name is the lease.
+			if err = n.awaitName(); err == nil {
+				err = n.makeVeth(pid)
+			}
+		}
+		made := err == nil
+		if made && n.found {
+			err = n.remains()
+		}
+		if err == nil {
+			// The kernel takes it away in its own time; until then it would
+			// keep the bridge from being idle.
+			u.add(func() { _ = removeVeth(n.x, n.host) })
+			return nil
+		}
+		gone := n.isGone(err)
+		if made {
+			err = errors.Join(err, removeVeth(n.x, n.host))
+		}
+		if try == tries || !gone {
+			return err
+		}
+		// Whose it was has failed.
+		if err := n.findBridge(u); err != nil {
+			return err
+		}
+		if err := n.solicit(); err != nil {
+			return err
+		}
+	}
 }
 
 // join makes a container a host of its network.

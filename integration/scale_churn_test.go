@@ -190,16 +190,27 @@ var (
 	inUse       = regexp.MustCompile(`^main: .*in use by .*\n$`)
 )
 
-// childrenOf lists the children of a process's first thread, the oldest first;
-// none when it is gone.
+// childrenOf lists the children of a process; none when it is gone.
 func childrenOf(pid int) (pids []int) {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, word := range strings.Fields(string(b)) {
-		if pid, err := strconv.Atoi(word); err == nil {
-			pids = append(pids, pid)
+	for _, list := range ofThreads(pid, "children") {
+		for _, word := range strings.Fields(list) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids
+}
+
+// ofThreads reads a file of each of a process's threads.
+func ofThreads(pid int, name string) (all []string) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", pid, name))
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil {
+			all = append(all, string(b))
+		}
+	}
+	return all
 }
 
 // killChild kills a process, if it is yet the child of another.
