@@ -206,6 +206,11 @@ func TestFullBridge(t *testing.T) {
 			t.Fatalf("%s: %v; want a refusal of the container's", a, err)
 		}
 	}
+	// Whether or not there is room for a neighbour.
+	elsewhere := []string{"-bridge", "br1", "-gateway", "10.9.0.1/24"}
+	h := hold(t, n, append(slices.Clone(elsewhere), "10.9.0.2")...)
+	succeed(t, n.Main(append(elsewhere, "10.9.0.3", "true")...))
+	h.end(t)
 	w.end(t, regexp.MustCompile(`^$`))
 	idle(t, n)
 }
