@@ -70,14 +70,15 @@ func (n *network) choose(u *undo) error {
 
 // takenByHost adds the addresses of the host itself, and the gateways.
 func (n *network) takenByHost(taken map[netip.Addr]bool) error {
-	list, err := rtnl.Addresses(n.route, unix.AF_UNSPEC)
-	if err != nil {
-		return err
-	}
-	for _, a := range list {
-		taken[a.Prefix.Addr()] = true
-	}
 	for _, g := range n.gateways() {
+		// Of one family: each veth has a link-local IPv6 address.
+		list, err := rtnl.Addresses(n.route, uint8(nat.FamilyOf(g.Addr())))
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			taken[a.Prefix.Addr()] = true
+		}
 		taken[g.Addr()] = true
 	}
 	return nil
