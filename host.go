@@ -118,14 +118,10 @@ func (n *network) remains() error {
 // isGone tells whether an error may be due to the bridge's not being there any
 // more, and it isn't.
 func (n *network) isGone(err error) bool {
-	switch {
-	case n.br.Index == 0: // it was not found
-		return errors.Is(err, rtnl.ErrNoLink)
-	case errors.Is(err, rtnl.ErrNoLink), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL):
+	if err != nil && n.br.Index != 0 {
 		_, err = rtnl.Get(n.route, rtnl.GetLinkIndex(n.br.Index))
-		return errors.Is(err, rtnl.ErrNoLink)
 	}
-	return false
+	return errors.Is(err, rtnl.ErrNoLink)
 }
 
 func (n *network) makeBridge(u *undo) error {

@@ -277,12 +277,18 @@ func (n *network) connect(pid int, u *undo) error {
 			u.add(func() { _ = removeVeth(n.x, n.host) })
 			return nil
 		}
-		gone := n.isGone(err)
-		if made {
-			err = errors.Join(err, removeVeth(n.x, n.host))
-		}
+		gone := !errors.Is(err, unix.EEXIST) && n.isGone(err)
 		if try == tries || !gone {
+			if made {
+				err = errors.Join(err, removeVeth(n.x, n.host))
+			}
 			return err
+		}
+		// It may have been made, and have lost its bridge before it was set up.
+		if l, err := rtnl.Get(n.route, rtnl.GetLink(n.name)); err == nil {
+			if err := removeVeth(n.x, l); err != nil && !errors.Is(err, unix.ENODEV) {
+				return err
+			}
 		}
 		// Whose it was has failed.
 		if err := n.findBridge(u); err != nil {

@@ -40,7 +40,9 @@ func TestChurn(t *testing.T) {
 	before := n.Snapshot()
 	c := churn{Node: n, name: fmt.Sprintf("churn-%d", os.Getpid())}
 
-	// What is there to stay is there after the first few.
+	// What is there to stay is there after the first few, of which one at least
+	// comes to its end.
+	succeed(t, n.Main("-p", "8080:80", address, "true"))
 	for w := range workers {
 		if err := c.round(rand.New(rand.NewPCG(seed, uint64(100+w))), w, 5); err != nil {
 			t.Error(err)
