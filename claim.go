@@ -42,14 +42,16 @@ func (n *network) claim(container int, dirs []string) (*guardian, error) {
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
 		g, err := n.tryClaim(container, dirs, &want)
-		if err == nil || try == 3 {
+		if err == nil || try == 10 {
 			return g, err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
 			// "main down" came between.
 		case errors.Is(err, unix.EEXIST):
-			if err := n.clearTheWay(want); err != nil {
+			// ERESTART: somebody changed the ruleset between the look and the
+			// deed.
+			if err := n.clearTheWay(want); err != nil && !errors.Is(err, unix.ERESTART) {
 				return nil, err
 			}
 		default:
