@@ -6,6 +6,7 @@
 #                 are installed; into docs/bench.md (BENCH='-n 30 start': less of it, printed)
 # make bench-peers  installs the peers, from Debian
 # make faults     each system call of a run, an exec, a down and a gc goes wrong once (half an hour; FAULTS='-only clone3')
+# make storm      as many containers at once as there can be, and churn: minutes, on a machine with nothing else to do
 # make docs       what a run tells of itself, put into docs/tour.md
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
@@ -71,6 +72,10 @@ test: main tools
 .PHONY: race
 race: main tools
 	$(SUDO) env PATH="$$PATH" MUST_RUN=1 go test -race ./...
+
+.PHONY: storm
+storm: main tools
+	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration -count=1 -timeout 30m -v -run '^(TestStorm|TestFullBridge|TestChurn)$$' -storm
 
 .PHONY: tools
 tools:

@@ -24,7 +24,16 @@ func (n *network) solicit() error {
 	}
 	for _, p := range n.addresses {
 		if err := rtnl.Solicit(n.route, n.br.Index, n.br.Name, p.Addr()); err != nil {
-			return n.cameBetween(err)
+			switch {
+			case errors.Is(err, unix.ENODEV):
+				return nil // the bridge is gone; who wants to be its port will see
+			case errors.Is(err, unix.ENOBUFS) && n.ours:
+				// So many containers talk that the kernel has no room for one
+				// more neighbour. On a bridge of ours that is no reason to fail:
+				// who has an address there has it by lease.
+				continue
+			}
+			return err
 		}
 	}
 	n.solicited = true

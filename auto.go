@@ -26,6 +26,7 @@ func (n *network) choose(u *undo) error {
 	if !n.o.nat {
 		return n.chooseByName(taken)
 	}
+	n.holder = holderNumber(os.Getpid())
 	swept := false
 	for {
 		gen, leases, err := n.leased()
@@ -69,14 +70,15 @@ func (n *network) choose(u *undo) error {
 
 // takenByHost adds the addresses of the host itself, and the gateways.
 func (n *network) takenByHost(taken map[netip.Addr]bool) error {
-	list, err := rtnl.Addresses(n.route, unix.AF_UNSPEC)
-	if err != nil {
-		return err
-	}
-	for _, a := range list {
-		taken[a.Prefix.Addr()] = true
-	}
 	for _, g := range n.gateways() {
+		// Of one family: each veth has a link-local IPv6 address.
+		list, err := rtnl.Addresses(n.route, uint8(nat.FamilyOf(g.Addr())))
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			taken[a.Prefix.Addr()] = true
+		}
 		taken[g.Addr()] = true
 	}
 	return nil
@@ -127,11 +129,11 @@ func free(network netip.Prefix, taken map[netip.Addr]bool) (netip.Addr, bool) {
 // once; a transaction that it refuses for its content takes it an RCU grace
 // period, with all others waiting (__nf_tables_abort, net/netfilter).
 func (n *network) leaseEarly(gen uint32) error {
-	return n.nat.Do(nat.BatchAt(gen, nat.Hold(addrs(n.addresses), os.Getpid()))...)
+	return n.nat.Do(nat.BatchAt(gen, nat.Hold(addrs(n.addresses), n.holder))...)
 }
 
 // releaseEarly takes that back, unless the lease has become a container's.
-func (n *network) releaseEarly() { _ = nat.Commit(n.nat, nat.Unhold(addrs(n.addresses), os.Getpid())) }
+func (n *network) releaseEarly() { _ = nat.Commit(n.nat, nat.Unhold(addrs(n.addresses), n.holder)) }
 
 // answered is which of the addresses has somebody on the wire; nil if none has.
 func (n *network) answered() (*addressInUse, error) {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"container/rtnl"
 )
 
@@ -24,7 +22,7 @@ func leasedName(a netip.Addr) string {
 	if len(b) > 5 {
 		b = b[len(b)-5:]
 	}
-	return "veth" + hex.EncodeToString(b)
+	return vethPrefix + hex.EncodeToString(b)
 }
 
 // awaitName returns when a name that is taken is free: a veth outlives its
@@ -52,9 +50,6 @@ func (n *network) awaitName() error {
 	}
 	return err
 }
-
-// alive tells whether a process is there, and has not ended.
-func alive(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 // chooseByName picks addresses that no container's veth stands for.
 func (n *network) chooseByName(taken map[netip.Addr]bool) error {

@@ -4,8 +4,6 @@ package main
 
 import (
 	"net/netip"
-	"os"
-	"os/exec"
 	"testing"
 
 	"container/rtnl"
@@ -30,26 +28,4 @@ func TestLeasedName(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-func TestAlive(t *testing.T) {
-	if !alive(os.Getpid()) {
-		t.Error("this process is said to have ended")
-	}
-	if !alive(1) { // another user's, perhaps
-		t.Error("the first process is said to have ended")
-	}
-	if pid := ended(t); alive(pid) {
-		t.Errorf("process %d, which has ended, is said to be there", pid)
-	}
-}
-
-// ended is the number of a process that was.
-func ended(t *testing.T) int {
-	t.Helper()
-	cmd := exec.Command("/bin/true")
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return cmd.Process.Pid
 }

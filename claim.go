@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -32,20 +31,22 @@ func (n *network) claim(g *guardian) error {
 		Ports:     n.o.ports,
 	}
 	if n.o.auto {
-		want.Held = os.Getpid()
+		want.Held = n.holder
 	}
 	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
 		err := n.tryClaim(g, &want)
-		if err == nil || try == 3 {
+		if err == nil || try == 10 {
 			return err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
 			// "main down" came between.
 		case errors.Is(err, unix.EEXIST):
-			if err := n.clearTheWay(want); err != nil {
+			// ERESTART: somebody changed the ruleset between the look and the
+			// deed.
+			if err := n.clearTheWay(want); err != nil && !errors.Is(err, unix.ERESTART) {
 				return err
 			}
 		default:

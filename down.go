@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +39,7 @@ func down(x *narrator, _ io.Writer) error {
 	bridges := slices.DeleteFunc(links, func(l rtnl.Link) bool { return !isOurs(l) })
 	// A run that starts meanwhile looks at its bridge after it has its lease:
 	// either it sees this note, or its lease makes dropTables fail.
-	if err := note(k.route, bridges, leaving+strconv.Itoa(os.Getpid())); err != nil {
+	if err := note(k.route, bridges, leaving+leaver(os.Getpid())); err != nil {
 		return err
 	}
 	if err := s.dropTables(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 
@@ -32,20 +33,41 @@ func isOurs(br rtnl.Link) bool {
 	return br.Kind == "bridge" && (strings.HasPrefix(br.Alias, bridgeAlias) || br.Alias == "" && br.Group == bridgeGroup)
 }
 
-// leaving, with a process id behind it, is in the alias of one that this "main
-// down" is about to take away.
+// leaving, with a process's number behind it (leaver), is in the alias of one
+// that this "main down" is about to take away.
 const leaving = bridgeAlias + ", which is process "
 
 // stays tells whether a bridge, as it is found when the container's lease is in
 // the table, is not being taken away (see down).
 func stays(br rtnl.Link) error {
 	_, word, _ := strings.Cut(br.Alias, leaving)
-	pid, _ := strconv.Atoi(word)
-	// A down that was killed at it takes nothing away any more.
-	if pid > 0 && unix.Kill(pid, 0) == nil {
+	// A down that was killed at it takes nothing away any more, nor does who
+	// has got its number since.
+	if isProcess(word) {
 		return errCameBetween(br.Name)
 	}
 	return nil
+}
+
+// leaver is a process in words that are no other's.
+func leaver(pid int) string { return fmt.Sprintf("%d, started at %d", pid, startOf(pid)) }
+
+// failing, with a process's number behind it, is in the alias of a bridge whose
+// maker, that process, has failed, and is about to take it away again, unless
+// somebody is on it by now.
+const failing = bridgeAlias + ", whose maker has failed: process "
+
+// abandoned tells whether a bridge's maker is at that.
+func abandoned(br rtnl.Link) bool {
+	_, word, _ := strings.Cut(br.Alias, failing)
+	return isProcess(word)
+}
+
+// isProcess tells whether a process is there that has such a number (leaver).
+func isProcess(word string) bool {
+	number, _, _ := strings.Cut(word, ",")
+	pid, _ := strconv.Atoi(number)
+	return pid > 0 && alive(pid) && word == leaver(pid)
 }
 
 func errCameBetween(bridge string) error {
@@ -54,8 +76,24 @@ func errCameBetween(bridge string) error {
 
 // findBridge finds the bridge, or makes it. One that somebody else made is used
 // as it is.
+//
+// It may be taken away by then, if its maker has failed: another is made.
 func (n *network) findBridge(u *undo) error {
+	for try := 1; ; try++ {
+		err := n.tryBridge(u)
+		if try == tries || !n.isGone(err) {
+			return err
+		}
+	}
+}
+
+// tries is how often a bridge may be taken away from under a run by others that
+// made it and failed, until the run fails, too.
+const tries = 20
+
+func (n *network) tryBridge(u *undo) error {
 	name := n.o.bridge
+	n.br, n.ours, n.found, n.networks = rtnl.Link{}, false, false, nil
 	br, err := rtnl.Get(n.route, rtnl.GetLink(name))
 	if errors.Is(err, rtnl.ErrNoLink) {
 		if err = n.makeBridge(u); !errors.Is(err, unix.EEXIST) {
@@ -68,7 +106,32 @@ func (n *network) findBridge(u *undo) error {
 		return err
 	}
 	n.br = br
-	return n.checkBridge()
+	err = n.checkBridge()
+	n.found = n.ours
+	return err
+}
+
+// remains returns when the bridge is not about to be taken away by its maker;
+// rtnl.ErrNoLink when it was.
+//
+// A maker first writes into the alias what it is about to do, and then looks for
+// ports. A run that has become a port looks at the alias afterwards: so one of
+// the two notices the other.
+func (n *network) remains() error {
+	br, err := rtnl.AwaitLink(n.route, n.br.Index, func(br rtnl.Link) bool { return !abandoned(br) })
+	if err == nil {
+		n.br = br
+	}
+	return err
+}
+
+// isGone tells whether an error may be due to the bridge's not being there any
+// more, and it isn't.
+func (n *network) isGone(err error) bool {
+	if err != nil && n.br.Index != 0 {
+		_, err = rtnl.Get(n.route, rtnl.GetLinkIndex(n.br.Index))
+	}
+	return errors.Is(err, rtnl.ErrNoLink)
 }
 
 // newBridge makes a bridge of ours.
@@ -156,21 +219,19 @@ func bridgeMAC(gateways []netip.Prefix) net.HardwareAddr {
 }
 
 // removeIdleBridge takes back a bridge that a failed run made, unless others
-// are on it by now.
+// are on it by now (see remains).
 func removeIdleBridge(x *narrator, br rtnl.Link) error {
 	c, err := rtnl.Dial(x.tracer())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	links, err := rtnl.List(c)
-	if err != nil {
+	if err := c.Do(rtnl.SetAlias(br.Name, failing+leaver(os.Getpid()))); err != nil {
 		return err
 	}
-	for _, l := range links {
-		if l.Master == br.Index {
-			return nil
-		}
+	ports, err := rtnl.Ports(c, br.Index, br.Name)
+	if err != nil || len(ports) > 0 {
+		return errors.Join(err, c.Do(rtnl.SetAlias(br.Name, bridgeAlias)))
 	}
 	return c.Do(rtnl.DeleteLink(br.Index, br.Name))
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // heldBy is the value of a lease that a process holds (nat.Hold).
-func heldBy(pid int) uint32 { return 1<<31 | uint32(pid) }
+func heldBy(pid int) uint32 { return 1<<31 | uint32(holderNumber(pid)) }
 
 // words is an inventory's findings, one a line.
 func (s *inventory) words() []string {
@@ -77,6 +77,7 @@ func TestMatch(t *testing.T) {
 			[]nat.Lease{lease("172.16.0.30", 7)}, []string{"stale 172.16.0.30"}},
 		{"one that is being set up", nil, []nat.Lease{lease("172.16.0.30", heldBy(self)), lease("fd00:16::30", heldBy(self))},
 			[]string{"held 172.16.0.30", "held fd00:16::30"}},
+		{"one whose number is another's by now", nil, []nat.Lease{lease("172.16.0.30", heldBy(self)^1<<pidBits)}, []string{"stale 172.16.0.30"}},
 		{"one that was", nil, []nat.Lease{lease("172.16.0.30", heldBy(gone))}, []string{"stale 172.16.0.30"}},
 		{"several", []rtnl.Link{veth(7, both, self), veth(8, "172.16.0.31", gone), bare, veth(10, "fd00:16::32", self)},
 			[]nat.Lease{lease("fd00:16::32", 10), lease("172.16.0.30", 7), lease("172.16.0.1", 3), lease("fd00:16::30", 7)},
@@ -124,7 +125,7 @@ func TestHolder(t *testing.T) {
 		"172.16.0.41": "",
 		"172.16.0.50": "",
 	} {
-		if got := s.holder(netip.MustParseAddr(address), self); got != want {
+		if got := s.holder(netip.MustParseAddr(address), holderNumber(self)); got != want {
 			t.Errorf("%s: got %q, want %q", address, got, want)
 		}
 	}

@@ -34,8 +34,9 @@ type network struct {
 	// shortly before (see guardian). nil with -nat=false.
 	nat *nl.Conn
 
-	br   rtnl.Link
-	ours bool // the bridge was made here
+	br    rtnl.Link
+	ours  bool // the bridge was made by us
+	found bool // it was by another run
 
 	// networks are those of the bridge's whose gateway is the bridge itself.
 	// The others' is a router elsewhere on the wire.
@@ -47,6 +48,7 @@ type network struct {
 	name      string // of the host's end of the veth
 	host      rtnl.Link
 
+	holder    int  // this process, in a lease that it has before there is a veth
 	solicited bool // the kernel was told to ask who has the addresses
 }
 
@@ -219,14 +221,8 @@ func (n *network) groupName() string {
 // survey takes the inventory, over the run's own connections.
 func (n *network) survey() (*inventory, error) { return (&kernel{n.route, n.nat, n.x}).survey() }
 
-// tidy clears what other runs have left behind in the tables.
-func (n *network) tidy() error {
-	s, err := n.survey()
-	if err != nil {
-		return err
-	}
-	return s.sweep()
-}
+// vethPrefix is what the name of every veth begins with, at the host's end.
+const vethPrefix = "veth"
 
 // vethName is a name for the host's end that no other run has or had lately:
 // a veth goes away some milliseconds after its container, so a name that is
@@ -234,7 +230,7 @@ func (n *network) tidy() error {
 func vethName() string {
 	var b [4]byte
 	_, _ = unix.Getrandom(b[:], 0)
-	return "veth" + hex.EncodeToString(b[:])
+	return vethPrefix + hex.EncodeToString(b[:])
 }
 
 // removeVeth deletes a pair by its host's end, if the kernel has not yet.
@@ -257,19 +253,9 @@ func (n *network) attach(b *box, g *guardian, u *undo) (err error) {
 			err = b.lastWord(err)
 		}
 	}()
-	err = n.makeVeth(b.pid)
-	if errors.Is(err, unix.EEXIST) && !n.o.nat {
-		// The name is the lease.
-		if err = n.awaitName(); err == nil {
-			err = n.makeVeth(b.pid)
-		}
-	}
-	if err != nil {
+	if err := n.connect(b.pid, u); err != nil {
 		return err
 	}
-	// The kernel takes it away in its own time; until then it would keep the
-	// bridge from being idle.
-	u.add(func() { _ = removeVeth(n.x, n.host) })
 	if err := n.refuseAnswered(); err != nil {
 		return err
 	}
@@ -277,6 +263,49 @@ func (n *network) attach(b *box, g *guardian, u *undo) (err error) {
 		return err
 	}
 	return n.join(b)
+}
+
+// connect makes the veth, a port of a bridge that stays.
+func (n *network) connect(pid int, u *undo) error {
+	for try := 1; ; try++ {
+		err := n.makeVeth(pid)
+		if errors.Is(err, unix.EEXIST) && !n.o.nat {
+			// The name is the lease.
+			if err = n.awaitName(); err == nil {
+				err = n.makeVeth(pid)
+			}
+		}
+		made := err == nil
+		if made && n.found {
+			err = n.remains()
+		}
+		if err == nil {
+			// The kernel takes it away in its own time; until then it would
+			// keep the bridge from being idle.
+			u.add(func() { _ = removeVeth(n.x, n.host) })
+			return nil
+		}
+		gone := !errors.Is(err, unix.EEXIST) && n.isGone(err)
+		if try == tries || !gone {
+			if made {
+				err = errors.Join(err, removeVeth(n.x, n.host))
+			}
+			return err
+		}
+		// It may have been made, and have lost its bridge before it was set up.
+		if l, err := rtnl.Get(n.route, rtnl.GetLink(n.name)); err == nil {
+			if err := removeVeth(n.x, l); err != nil && !errors.Is(err, unix.ENODEV) {
+				return err
+			}
+		}
+		// Whose it was has failed.
+		if err := n.findBridge(u); err != nil {
+			return err
+		}
+		if err := n.solicit(); err != nil {
+			return err
+		}
+	}
 }
 
 // join makes a container a host of its network.

@@ -78,9 +78,9 @@ func HostWords(a netip.Addr) string {
 type Claim struct {
 	Bridge string
 
-	// Networks are the bridge's, of each family that an address is of: what
-	// comes from there is masqueraded, and what goes there is closed. None
-	// where the gateway is a router elsewhere.
+	// Networks are the bridge's, of each family that an address is of, with the
+	// host's own address there: what comes from there is masqueraded, and what
+	// goes there is closed. None where the gateway is a router elsewhere.
 	Networks []netip.Prefix
 
 	Addresses []netip.Addr // one, or one of each family
@@ -155,6 +155,7 @@ func (c Claim) put(flags netlink.HeaderFlags) []nl.Request {
 	reqs = append(reqs, c.elements(unix.NFT_MSG_NEWSETELEM, flags)...)
 	reqs = append(reqs, c.life(unix.NFT_MSG_NEWSETELEM, add)...)
 	reqs = append(reqs, c.isolation(unix.NFT_MSG_NEWSETELEM, add)...)
+	reqs = append(reqs, c.asks()...)
 	return append(reqs, c.guarded(unix.NFT_MSG_NEWSETELEM, add)...)
 }
 

@@ -283,6 +283,9 @@ func TestTakeInItsFamilies(t *testing.T) {
 					run(t, "nft", "flush", "set", f.String(), "container", name)
 				}
 			}
+			if c.claim.MAC != nil {
+				run(t, "nft", "flush", "set", "bridge", "container", "gateways")
+			}
 			same(t, "the ruleset", ruleset(t), empty)
 		})
 	}
@@ -493,6 +496,7 @@ func TestDropGuard(t *testing.T) {
 	c := bothClaim()
 	commit(t, c.Take())
 	commit(t, Drop(nil, nil, []Claim{{Index: c.Index, MAC: c.MAC, Addresses: c.Addresses, Isolated: true}}))
+	run(t, "nft", "flush", "set", "bridge", "container", "gateways") // which stays
 	same(t, "the guard", run(t, "nft", "list", "table", "bridge", "container"), before)
 	c.MAC = nil // what is not guarded is still there
 	checkTable(t, c)

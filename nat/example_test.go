@@ -48,7 +48,7 @@ func ExampleClaim_Take() {
 func ExampleClaim_Take_both() {
 	claim := nat.Claim{
 		Bridge:    "br0",
-		Networks:  []netip.Prefix{netip.MustParsePrefix("172.16.0.0/24"), netip.MustParsePrefix("fd00:16::/64")},
+		Networks:  []netip.Prefix{netip.MustParsePrefix("172.16.0.100/24"), netip.MustParsePrefix("fd00:16::100/64")},
 		Addresses: []netip.Addr{netip.MustParseAddr("172.16.0.30"), netip.MustParseAddr("fd00:16::30")},
 		Index:     7,
 		MAC:       net.HardwareAddr{0x02, 0, 0, 0, 0, 0x05},
@@ -76,6 +76,7 @@ func ExampleClaim_Take_both() {
 	// nft add element ip6 container living '{ fd00:16::30 }'
 	// nft add element ip container isolated '{ 172.16.0.30 }'
 	// nft add element ip6 container isolated '{ fd00:16::30 }'
+	// nft add element bridge container gateways '{ 172.16.0.100 }'
 	// nft add element bridge container ports '{ 7 }'
 	// nft add element bridge container macs '{ 7 . 02:00:00:00:00:05 }'
 	// nft add element bridge container addresses '{ 7 . 172.16.0.30 }'
@@ -179,8 +180,10 @@ func ExampleFamily_Ruleset_bridge() {
 	// nft add set bridge container owned '{ type ipv4_addr; }'
 	// nft add set bridge container owned6 '{ typeof @nh,384,128; }'
 	// nft add set bridge container sources '{ type iface_index . ether_addr . ether_type . ipv4_addr; }'
+	// nft add set bridge container gateways '{ type ipv4_addr; }'
 	// nft add chain bridge container prerouting '{ type filter hook prerouting priority -200; policy accept; }'
 	// nft add chain bridge container forward '{ type filter hook forward priority -200; policy accept; }'
+	// nft add chain bridge container output '{ type filter hook output priority -200; policy accept; }'
 	// nft add rule bridge container prerouting 'iif . ether saddr . ether type . ip saddr @sources accept'
 	// nft add rule bridge container prerouting 'arp saddr ip @owned iif != @ports drop'
 	// nft add rule bridge container prerouting 'ip6 nexthdr != ipv6-icmp icmpv6 type nd-neighbor-advert drop'
@@ -198,6 +201,8 @@ func ExampleFamily_Ruleset_bridge() {
 	// nft add rule bridge container prerouting 'drop'
 	// nft add rule bridge container forward 'meta pkttype != host iif @isolated oif @ports drop'
 	// nft add rule bridge container forward 'meta pkttype != host iif @ports oif @isolated drop'
+	// nft add rule bridge container forward 'arp operation request iif @ports oif @ports iif . arp daddr ip != @addresses oif . arp daddr ip != @addresses drop'
+	// nft add rule bridge container output 'arp operation request oif @ports arp saddr ip @gateways arp daddr ip != @gateways oif . arp daddr ip != @addresses drop'
 }
 
 // A port as -p takes it.

@@ -86,8 +86,14 @@ func owned6() set {
 	}
 }
 
+// gateways are the host's own addresses on the bridges, as far as they are the
+// containers' gateways: what it asks with.
+func gateways() set {
+	return set{family: Bridge, name: "gateways", id: Bridge.id(10), key: fields{ipv4Addr}}
+}
+
 func guardSets() []set {
-	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts(), owned(), owned6(), sources()}
+	return []set{ports(), macs(), addresses(), addresses6(), targets(), isolatedPorts(), owned(), owned6(), sources(), gateways()}
 }
 
 // targetAt is where the target stands behind the start of an IPv6 header: 8
@@ -126,6 +132,7 @@ func guardChains() []chain {
 	return []chain{
 		{"prerouting", "filter", unix.NF_INET_PRE_ROUTING, bridgeFilter},
 		{"forward", "filter", unix.NF_INET_FORWARD, bridgeFilter},
+		{"output", "filter", unix.NF_INET_LOCAL_OUT, bridgeFilter},
 	}
 }
 
@@ -221,8 +228,38 @@ func guardRules() []rule {
 		pktType(1), notEqual(1, []byte{unix.PACKET_HOST}),
 		iif(1), lookup(1, ports()),
 		oif(1), lookup(1, isolatedPorts()), drop)
+
+	// A question by ARP goes to everybody on the bridge, and of our ports only
+	// one can have an answer to it: that of the container whose address it is
+	// about. The others need not hear it. With hundreds of containers they
+	// would be most of what it costs; and as all of them hear it at the same
+	// moment, from the thousandth on they would not (net.core.netdev_max_backlog).
+	//
+	// Who asks about his own address tells everybody where he is
+	// (rtnl.Announce). In IPv4's ARP nothing else tells the two apart, so the
+	// host's questions are known by the address that it asks with.
+	question := func(more ...expr.Any) []expr.Any {
+		return append([]expr.Any{
+			protocol(1), equal(1, []byte{0x08, 0x06}),
+			header(1, 6, 2), equal(1, []byte{0, 1}),
+		}, more...)
+	}
+	add("forward", `arp operation request iif @ports oif @ports iif . arp daddr ip != @addresses oif . arp daddr ip != @addresses drop`,
+		question(
+			iif(1), lookup(1, ports()), oif(1), lookup(1, ports()),
+			iif(1), header(firstWord+1, arpTarget, 4), lookupNot(1, addresses()),
+			oif(1), header(firstWord+1, arpTarget, 4), lookupNot(1, addresses()), drop)...)
+	add("output", `arp operation request oif @ports arp saddr ip @gateways arp daddr ip != @gateways oif . arp daddr ip != @addresses drop`,
+		question(
+			oif(1), lookup(1, ports()),
+			header(1, 14, 4), lookup(1, gateways()),
+			header(1, arpTarget, 4), lookupNot(1, gateways()),
+			oif(1), header(firstWord+1, arpTarget, 4), lookupNot(1, addresses()), drop)...)
 	return all
 }
+
+// arpTarget is where the address that it is about stands in ARP (RFC 826).
+const arpTarget = 24
 
 // [ meta load iif => reg R ]
 func iif(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyIIF, Register: reg} }
@@ -282,6 +319,18 @@ func (c Claim) guarded(typ uint16, flags netlink.HeaderFlags) []nl.Request {
 	}
 	if c.Isolated {
 		reqs = append(reqs, isolatedPorts().elements(typ, flags, port))
+	}
+	return reqs
+}
+
+// asks is the addresses that the host asks with, on the container's bridge. As
+// all that concerns a bridge, they stay.
+func (c Claim) asks() []nl.Request {
+	var reqs []nl.Request
+	for _, n := range c.Networks {
+		if a := n.Addr(); c.MAC != nil && a.Is4() {
+			reqs = append(reqs, gateways().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: a.AsSlice(), text: a.String()}))
+		}
 	}
 	return reqs
 }

@@ -130,7 +130,9 @@ func guardCases() []guardCase {
 		rest      = `drop`
 		isolated  = `meta pkttype != host iif @isolated oif @ports drop`
 		toOne     = `meta pkttype != host iif @ports oif @isolated drop`
-		both      = "" // either of two would do
+		asked     = `arp operation request iif @ports oif @ports iif . arp daddr ip != @addresses oif . arp daddr ip != @addresses drop`
+		hostAsks  = `arp operation request oif @ports arp saddr ip @gateways arp daddr ip != @gateways oif . arp daddr ip != @addresses drop`
+		both      = "" // either of two would do, or none is needed
 	)
 	const (
 		pass, drop = true, false
@@ -167,6 +169,13 @@ func guardCases() []guardCase {
 	cases := []guardCase{
 		{"ARP request", "a", "b", eth(everyone, a, arpType, arp(1, a, a4, b4)), pass, arps},
 		{"ARP reply", "a", "b", eth(b, a, arpType, arp(2, a, a4, b4)), pass, arps},
+		{"ARP request about itself", "a", "b", eth(everyone, a, arpType, arp(1, a, a4, a4)), pass, arps},
+		{"ARP request about a third", "a", "b", eth(everyone, a, arpType, arp(1, a, a4, ip4Of('e'))), drop, asked},
+		{"ARP request about nobody", "a", "b", eth(everyone, a, arpType, arp(1, a, a4, foreign4)), drop, asked},
+		{"ARP request about the host", "a", "b", eth(everyone, a, arpType, arp(1, a, a4, ip4Of('h'))), drop, asked},
+		{"ARP request about the host, to it", "a", "br0", eth(everyone, a, arpType, arp(1, a, a4, ip4Of('h'))), pass, arps},
+		{"ARP request about a third, to a port that isn't ours", "a", "c", eth(everyone, a, arpType, arp(1, a, a4, b4)), pass, arps},
+		{"ARP reply about a third", "a", "b", eth(b, a, arpType, arp(2, a, a4, ip4Of('e'))), pass, arps},
 		{"IPv4", "a", "b", v4(a4, b4), pass, ipv4},
 		{"IPv4 broadcast", "a", "b", eth(everyone, a, ipType, ip4(a4, netip.MustParseAddr("172.16.0.255"))), pass, ipv4},
 		{"IPv6", "a", "b", v6(a6, b6), pass, ipv6},
@@ -226,6 +235,11 @@ func guardCases() []guardCase {
 	// address is.
 	claims := map[string]string{
 		"ARP request":                            owned,
+		"ARP request about itself":               owned,
+		"ARP request about a third":              owned,
+		"ARP request about nobody":               owned,
+		"ARP request about the host":             owned,
+		"ARP reply about a third":                owned,
 		"ARP reply":                              owned,
 		"ARP with another MAC on the frame":      owned,
 		"ARP with another MAC":                   owned,
@@ -236,6 +250,9 @@ func guardCases() []guardCase {
 		"covered advertisement":                  both, // by what covers it, too
 	}
 	for _, c := range cases {
+		if c.to != "b" {
+			continue
+		}
 		foreign := guardCase{c.name + " from a port that isn't ours", "c", "b", c.frame, pass, notOurs}
 		if rule, ok := claims[c.name]; ok {
 			foreign.passes, foreign.rule = drop, rule
@@ -251,6 +268,21 @@ func guardCases() []guardCase {
 		eth(everyone6, a, ip6Type, ip6(a6, all6, unix.IPPROTO_DSTOPTS,
 			cover(foreign6), icmp6(neighbourAdvert, ip6Of('e').AsSlice()))), drop, covered,
 	})
+
+	// The host's own questions, and what it tells of itself.
+	h, h4, second4 := macOf('h'), ip4Of('h'), netip.MustParseAddr("172.16.1.1")
+	for _, c := range []guardCase{
+		{"about it", "br0", "b", arp(1, h, h4, b4), pass, both},
+		{"about another", "br0", "b", arp(1, h, h4, a4), drop, hostAsks},
+		{"about nobody", "br0", "b", arp(1, h, h4, foreign4), drop, hostAsks},
+		{"about another, to a port that isn't ours", "br0", "c", arp(1, h, h4, a4), pass, both},
+		{"about itself", "br0", "b", arp(1, h, h4, h4), pass, both},
+		{"about a further address of its own", "br0", "b", arp(1, h, second4, second4), pass, both},
+	} {
+		c.name, c.frame = "the host's ARP request "+c.name, eth(everyone, h, arpType, c.frame)
+		cases = append(cases, c)
+	}
+	cases = append(cases, guardCase{"the host's ARP reply", "br0", "b", eth(b, h, arpType, arp(2, h, h4, a4)), pass, both})
 
 	// What passes between any two passes from and to isolated ones only where
 	// the other is not ours.
@@ -586,6 +618,7 @@ func (w *wires) guard(t *testing.T, rules []rule) {
 		reqs = append(reqs, r.request(Bridge))
 	}
 	for _, end := range guardedEnds + isolatedEnds {
+		reqs = append(reqs, w.claim(byte(end)).asks()...)
 		reqs = append(reqs, w.claim(byte(end)).guarded(unix.NFT_MSG_NEWSETELEM, add)...)
 	}
 	commit(t, reqs)
@@ -595,7 +628,7 @@ func (w *wires) guard(t *testing.T, rules []rule) {
 func (w *wires) claim(end byte) Claim {
 	return Claim{
 		Bridge:    "br0",
-		Networks:  prefixes("172.16.0.0/24", "fd00:16::/64"),
+		Networks:  []netip.Prefix{netip.PrefixFrom(ip4Of('h'), 24), netip.PrefixFrom(ip6Of('h'), 64)},
 		Addresses: []netip.Addr{ip4Of(end), ip6Of(end)},
 		Index:     w.index[string(end)],
 		MAC:       macOf(end),
@@ -603,10 +636,10 @@ func (w *wires) claim(end byte) Claim {
 	}
 }
 
-// hello is a frame that an end may say to everyone.
+// hello is a frame that an end may say to everyone: where it is.
 func hello(end byte) []byte {
 	everyone := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	return eth(everyone, macOf(end), unix.ETH_P_ARP, arp(1, macOf(end), ip4Of(end), ip4Of('h')))
+	return eth(everyone, macOf(end), unix.ETH_P_ARP, arp(1, macOf(end), ip4Of(end), ip4Of(end)))
 }
 
 // passes tells whether a frame comes from one end to another: before what is

@@ -487,6 +487,9 @@ func TestTakeMessagesOfBoth(t *testing.T) {
 		{cmd: "nft add element ip6 container isolated '{ fd00:16::30 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsg6, "isolated",
 			nest(28, 1)+nest(24, 1)+nla(20, 1)+address6)},
 
+		{cmd: "nft add element bridge container gateways '{ 172.16.0.100 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "gateways",
+			nest(16, 1)+nest(12, 1)+nla(8, 1)+"\xac\x10\x00\x64")},
+
 		{cmd: "nft add element bridge container ports '{ 7 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "ports", port)},
 
 		{cmd: "nft add element bridge container macs '{ 7 . 02:00:00:00:00:05 }'", typ: 0xa0c, flags: flagsAdd, data: elems(genmsgBridge, "macs",
@@ -577,8 +580,8 @@ func TestMessageSizes(t *testing.T) {
 	}
 	reqs = manyPorts(bothClaim()).Take()
 	// Three of the bridge, the lease, the life and the ports in each family; two
-	// of the isolation, and nine of the guard.
-	if got, want := len(reqs), 2*(3+1+1+10_000/400)+2+9; got != want {
+	// of the isolation, and ten of the guard.
+	if got, want := len(reqs), 2*(3+1+1+10_000/400)+2+10; got != want {
 		t.Errorf("ten thousand ports of both families: got %d messages, want %d", got, want)
 	}
 	at6 := manyPorts(only6(bothClaim()))

@@ -144,6 +144,7 @@ func TestOracleOfGuard(t *testing.T) {
 			{Name: "owned", KeyType: nftables.TypeIPAddr, ID: 0x27},
 			{Name: "owned6", KeyType: target, ID: 0x28},
 			{Name: "sources", KeyType: concat(port, nftables.TypeEtherAddr, nftables.TypeEtherType, nftables.TypeIPAddr), ID: 0x29},
+			{Name: "gateways", KeyType: nftables.TypeIPAddr, ID: 0x2a},
 		}
 		for _, s := range all {
 			s.Table = table
@@ -153,6 +154,7 @@ func TestOracleOfGuard(t *testing.T) {
 		base := baseChains(c, table)
 		base("prerouting", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -200)
 		base("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, -200)
+		base("output", nftables.ChainTypeFilter, nftables.ChainHookOutput, -200)
 		for _, r := range Bridge.rules() {
 			c.AddRule(&nftables.Rule{Table: table, Chain: &nftables.Chain{Name: r.chain}, Exprs: r.exprs})
 		}

@@ -56,7 +56,18 @@ func Probe(index uint32, dev string, a netip.Addr) nl.Request {
 		}),
 		What: fmt.Sprintf("link %s: ask who has %s", dev, a),
 		Cmd:  fmt.Sprintf("ip neigh replace %s dev %s nud none use", a, dev),
+		Advice: []nl.Advice{
+			{Errno: unix.ENOBUFS, Text: "the host knows as many neighbours as it may: net." + familyName(a) + ".neigh.default.gc_thresh3"},
+		},
 	}
+}
+
+// familyName is an address's family as sysctl(8) names it.
+func familyName(a netip.Addr) string {
+	if a.Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
 }
 
 // DeleteNeighbour forgets what a link knows of an address. ENOENT when that is

@@ -56,6 +56,33 @@ func AwaitNeighbour(c *nl.Conn, index uint32, dev string, a netip.Addr, patience
 	}
 }
 
+// AwaitLink returns what a link is, when that is as it should be; ErrNoLink when
+// it is gone. Whether it is as it should be may depend on more than the kernel
+// tells of, so it is asked about now and then, too.
+func AwaitLink(c *nl.Conn, index uint32, should func(Link) bool) (Link, error) {
+	const what, nowAndThen = "links: watch", 100 * time.Millisecond
+	var w *nl.Conn
+	for {
+		l, err := Get(c, GetLinkIndex(index))
+		if err != nil || should(l) {
+			return l, err
+		}
+		if w == nil {
+			if w, err = Dial(c.Tracer()); err != nil {
+				return l, err
+			}
+			defer w.Close()
+			if err := w.Join(unix.RTNLGRP_LINK, what); err != nil {
+				return l, err
+			}
+			continue // what happened before is not told
+		}
+		if _, err := w.ReceiveWithin(nowAndThen, what); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOBUFS) {
+			return l, err
+		}
+	}
+}
+
 // AwaitLocal returns when the link that an IPv6 address was given to has it for
 // good: also without duplicate address detection, the kernel does that in a work
 // queue (addrconf_dad_work, net/ipv6/addrconf.c), and until then answers to
