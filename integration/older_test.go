@@ -209,12 +209,12 @@ func TestOlderNarrates(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	for _, word := range []string{"clone3", "CLEAR_SIGHAND", "close_range", "pidfd_send_signal", "mount_setattr"} {
+	for _, word := range []string{"clone3", "CLEAR_SIGHAND", "close_range", "mount_setattr"} {
 		if strings.Contains(stderr, word) {
 			t.Errorf("it tells of %s", word)
 		}
 	}
-	for _, word := range []string{" clone(CLONE_NEWNS|", "rt_sigaction(1…64, SIG_DFL)", "[guardian] faccessat(", "[child] close(4)"} {
+	for _, word := range []string{" clone(CLONE_NEWNS|", "rt_sigaction(1…64, SIG_DFL)", "[guardian if bad file descriptor] faccessat(", "[child] close(4)"} {
 		if !strings.Contains(stderr, word) {
 			t.Errorf("it does not tell of %q:\n%s", word, stderr)
 		}
