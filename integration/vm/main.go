@@ -1,0 +1,223 @@
+//go:build linux
+
+// Command vm boots bare machines in qemu and runs ./main there: no libc, shell,
+// ip, nft, iptables or modprobe beside it, only a kernel of Debian's, those of
+// its modules that are needed, and this test's own /init (integration/vm/init).
+// See docs/hosts.md for what came of it.
+//
+//	vm -arch arm64 -kernel 6.1    one boot
+//	vm -all                       all that are known; makes the table of docs/hosts.md
+//	vm -ci                        those that every change must pass
+//	vm -missing                   without one module after another
+//	vm -ram                       the smallest memory, by bisection
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "vm:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what all boots have in common.
+type bench struct {
+	store    *store
+	ldflags  string
+	logs     string
+	patience time.Duration
+	qemu     []string // further arguments
+	jobs     int
+
+	mu    sync.Mutex
+	built map[string]func() (binaries, error)
+}
+
+func run() error {
+	arch := flag.String("arch", "amd64", "boot a machine of this `GOARCH`, with arm also arm/7, arm/6, arm/5")
+	version := flag.String("kernel", "6.1", "boot a `KERNEL`: 5.10, 6.1, 6.12, or 7 for the newest")
+	cases := flag.String("cases", "", "run these `CASES` only, joined by commas")
+	without := flag.String("without", "", "leave out these `MODULES`, joined by commas")
+	memory := flag.Int("m", 0, "memory in `MB`")
+	kvm := flag.Bool("kvm", false, "use /dev/kvm; where that is itself emulated, stock kernels hang in it")
+	all := flag.Bool("all", false, "boot every target with every kernel")
+	ci := flag.Bool("ci", false, "boot those that every change must pass")
+	missing := flag.Bool("missing", false, "boot amd64 without one module after another")
+	ram := flag.Bool("ram", false, "look for the smallest memory")
+	table := flag.String("table", "", "put the table into `FILE`, between its two marks")
+	b := &bench{built: map[string]func() (binaries, error){}}
+	flag.StringVar(&b.ldflags, "ldflags", "-s -w -buildid=", "for go build")
+	flag.StringVar(&b.logs, "logs", "", "keep what came on the serial lines in `DIR` (vm/ in the store)")
+	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a boot may take")
+	flag.IntVar(&b.jobs, "j", 2, "boot `N` machines at a time")
+	flag.Parse()
+
+	var err error
+	if b.store, err = openStore(); err != nil {
+		return err
+	}
+	if b.logs == "" {
+		b.logs = filepath.Join(b.store.dir, "logs")
+	}
+	if err := os.MkdirAll(b.logs, 0o755); err != nil {
+		return err
+	}
+	if *kvm {
+		b.qemu = []string{"-accel", "kvm", "-cpu", "host"}
+	}
+	words := []string{}
+	if *cases != "" {
+		words = append(words, "vm.cases="+*cases)
+	}
+	var boots []boot
+	switch {
+	case *all:
+		for _, t := range targets {
+			for _, k := range t.kernels {
+				boots = append(boots, boot{target: t, kernel: k})
+			}
+		}
+	case *ci:
+		boots = ciBoots()
+	case *missing:
+		boots = missingBoots()
+	default:
+		t, ok := find(*arch)
+		if !ok || suiteOf(*version) == "" {
+			return fmt.Errorf("no target %s with kernel %s is known", *arch, *version)
+		}
+		boots = []boot{{target: t, kernel: *version}}
+		if *without != "" {
+			boots[0].without = strings.Split(*without, ",")
+		}
+	}
+	for i := range boots {
+		boots[i].words = append(boots[i].words, words...)
+		if boots[i].memory = boots[i].target.memory; *memory != 0 {
+			boots[i].memory = *memory
+		}
+	}
+	return b.boot(boots, *ram, *table)
+}
+
+// boot boots them all, tells what became of each, and fails if one did.
+func (b *bench) boot(boots []boot, ram bool, table string) error {
+	if err := tools(boots); err != nil {
+		return err
+	}
+	outcomes := make([]outcome, len(boots))
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, b.jobs)
+	for i := range boots {
+		wg.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			if ram {
+				outcomes[i] = b.smallest(boots[i])
+			} else {
+				outcomes[i] = b.one(boots[i])
+			}
+			fmt.Println(outcomes[i])
+		})
+	}
+	wg.Wait()
+	failed := 0
+	for _, o := range outcomes {
+		if !o.ok() {
+			failed++
+		}
+	}
+	if table != "" {
+		if err := writeTable(table, outcomes); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d boots failed", failed, len(boots))
+	}
+	return nil
+}
+
+// ok tells whether all cases passed.
+func (o outcome) ok() bool {
+	return o.err == nil && len(o.failed) == 0 && o.passed == o.total && o.total > 0
+}
+
+func (o outcome) String() string {
+	text := fmt.Sprintf("%-8s %-22s %d MB: ", o.target.name, o.release, o.memory)
+	if len(o.without) > 0 {
+		text += "without " + strings.Join(o.without, ", ") + ": "
+	}
+	switch {
+	case o.ok():
+		text += fmt.Sprintf("%d cases passed", o.passed)
+	case o.err != nil:
+		text += o.err.Error()
+	default:
+		text += fmt.Sprintf("%d of %d cases passed, not %s", o.passed, o.total, strings.Join(o.failed, ", "))
+	}
+	text += fmt.Sprintf("; up after %.1f s, all %.1f s, %s MB in use", o.up.Seconds(), o.all.Seconds(), o.peak)
+	if !o.ok() {
+		text += "; see " + o.log
+	}
+	return text
+}
+
+// one is one boot.
+func (b *bench) one(what boot) outcome {
+	k, err := b.store.kernel(what.target, what.kernel)
+	if err != nil {
+		return outcome{boot: what, release: what.kernel, err: err}
+	}
+	bin, err := b.binaries(what.target)
+	if err != nil {
+		return outcome{boot: what, release: k.release, err: err}
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), b.patience, fmt.Errorf("ended after %v", b.patience))
+	defer cancel()
+	what.target.args = append(what.target.args[:len(what.target.args):len(what.target.args)], b.qemu...)
+	return what.run(ctx, k, bin, b.logs)
+}
+
+// binaries builds what a target runs, once.
+func (b *bench) binaries(t target) (binaries, error) {
+	b.mu.Lock()
+	f := b.built[t.name]
+	if f == nil {
+		f = sync.OnceValues(func() (binaries, error) { return build(t, b.ldflags) })
+		b.built[t.name] = f
+	}
+	b.mu.Unlock()
+	return f()
+}
+
+// tools installs the qemus that are not there.
+func tools(boots []boot) error {
+	var install []string
+	for _, b := range boots {
+		if _, err := exec.LookPath("qemu-system-" + b.target.qemu); errors.Is(err, exec.ErrNotFound) {
+			install = append(install, "qemu-system-"+b.target.pkg)
+		}
+	}
+	if len(install) == 0 {
+		return nil
+	}
+	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-qqy", "--no-install-recommends"}, install...)} {
+		if out, err := exec.Command("apt-get", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
+}
