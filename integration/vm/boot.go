@@ -30,8 +30,8 @@ type boot struct {
 type outcome struct {
 	boot
 	release       string
-	size          int64 // of ./main
-	up, all       time.Duration
+	size          int64         // of ./main
+	up, all       time.Duration // that qemu has had a processor
 	passed, total int
 	failed        []string // the cases' names
 	peak          string   // MB in use, as /init has seen it
@@ -136,15 +136,15 @@ func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o o
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	began := time.Now()
 	if o.err = cmd.Start(); o.err != nil {
 		return o
 	}
-	done := o.read(io.TeeReader(serial, log), began)
+	done := o.read(io.TeeReader(serial, log), cmd.Process.Pid)
 	cut := ctx.Err()
 	cancel()
 	_ = cmd.Wait() // killed by us
-	if o.all = time.Since(began); !done {
+	o.all = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if !done {
 		o.err = errors.New("it ended without a verdict")
 		if cut != nil {
 			o.err = fmt.Errorf("no verdict: %w", context.Cause(ctx))
@@ -176,7 +176,7 @@ func (b boot) arguments(k *kernel, initrd string) []string {
 //	vm: ok CASE 1.2s
 //	vm: failed CASE 1.2s: WHY
 //	vm: done PASSED TOTAL PEAK
-func (o *outcome) read(r io.Reader, began time.Time) (done bool) {
+func (o *outcome) read(r io.Reader, qemu int) (done bool) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		_, text, ok := strings.Cut(lines.Text(), mark)
 		if !ok {
@@ -184,7 +184,7 @@ func (o *outcome) read(r io.Reader, began time.Time) (done bool) {
 		}
 		switch f := strings.Fields(text); {
 		case len(f) == 1 && f[0] == "up":
-			o.up = time.Since(began)
+			o.up = cpuTime(qemu)
 		case len(f) > 1 && f[0] == "failed":
 			o.failed = append(o.failed, f[1])
 		case len(f) == 4 && f[0] == "done":
@@ -195,4 +195,22 @@ func (o *outcome) read(r io.Reader, began time.Time) (done bool) {
 		}
 	}
 	return false
+}
+
+// cpuTime is how long a process has had a processor: how long it would have
+// taken on a machine with nothing else to do.
+func cpuTime(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// utime and stime are the 14th and the 15th field, in hundredths of a
+	// second (proc_pid_stat(5)); the second ends with the last bracket.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	ticks := 0
+	for _, i := range []int{11, 12} {
+		n, _ := strconv.Atoi(f[i])
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }

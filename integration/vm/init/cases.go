@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ const (
 // both is the flags and the address of a container that has an address of each
 // family; flags stand before it.
 func both(flags ...string) []string {
-	return append([]string{"-gateway", "172.16.0.100/24,fd00:16::100/64"}, append(flags, address+","+address6)...)
+	return slices.Concat([]string{"-gateway", "172.16.0.100/24,fd00:16::100/64"}, flags, []string{address + "," + address6})
 }
 
 func testCheck(*machine) error {
@@ -64,7 +65,7 @@ func testCheck(*machine) error {
 }
 
 func testRun(*machine) error {
-	return expect(0, "container\n", "", both("/init", "hostname")...)
+	return expect(0, "container\n", "", append(both(), "/init", "hostname")...)
 }
 
 func testStatus(*machine) error {
@@ -82,7 +83,7 @@ func testNAT(*machine) error {
 	for i, out := range outsidePrefixes {
 		for _, network := range []string{"tcp", "udp"} {
 			to := netip.AddrPortFrom(out.Addr(), 7).String()
-			errs = append(errs, expect(0, hostPrefixes[i].Addr().String()+"\n", "", both("/init", "ask", network, to)...))
+			errs = append(errs, expect(0, hostPrefixes[i].Addr().String()+"\n", "", append(both(), "/init", "ask", network, to)...))
 		}
 	}
 	return errors.Join(errs...)
@@ -226,7 +227,7 @@ func testGC(m *machine) error {
 	if err != nil {
 		return err
 	}
-	if err := h.kill(children(h.cmd.Process.Pid)...); err != nil {
+	if err := h.killAll(); err != nil {
 		return err
 	}
 	if n, err := leases(); n == 0 {
@@ -334,7 +335,7 @@ func testDown(m *machine) error {
 // everything as it was; unless it can do without.
 func testMissing(m *machine) error {
 	began := time.Now()
-	r, err := run(append([]string{"-p", "8080:80"}, both("/init", "exit", "0")...)...)
+	r, err := run(append(both("-p", "8080:80"), "/init", "exit", "0")...)
 	if err != nil {
 		return err
 	}

@@ -119,13 +119,25 @@ func children(pid int) (pids []int) {
 	return pids
 }
 
-// kill ends a run as only the kernel can, ./main first and then the others.
-func (h *held) kill(others ...int) error {
-	for _, pid := range append([]int{h.cmd.Process.Pid}, others...) {
+// kill ends ./main as only the kernel can, and nobody else.
+func (h *held) kill() error {
+	if err := h.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = h.cmd.Wait() // it says that it was killed
+	return nil
+}
+
+// killAll ends ./main, its guardian and the container: at once, for ./main is
+// stopped before.
+func (h *held) killAll() error {
+	if err := h.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		return err
+	}
+	for _, pid := range children(h.cmd.Process.Pid) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			return fmt.Errorf("kill %d: %w", pid, err)
 		}
 	}
-	_ = h.cmd.Wait()
-	return nil
+	return h.kill()
 }
