@@ -119,19 +119,23 @@ func (b *bench) boot(boots []boot, ram bool, table string) error {
 	}
 	outcomes := make([]outcome, len(boots))
 	var wg sync.WaitGroup
-	turn := make(chan struct{}, b.jobs)
-	for i := range boots {
+	next := make(chan int)
+	for range b.jobs {
 		wg.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			if ram {
-				outcomes[i] = b.smallest(boots[i])
-			} else {
-				outcomes[i] = b.one(boots[i])
+			for i := range next {
+				if ram {
+					outcomes[i] = b.smallest(boots[i])
+				} else {
+					outcomes[i] = b.one(boots[i])
+				}
+				fmt.Println(outcomes[i])
 			}
-			fmt.Println(outcomes[i])
 		})
 	}
+	for i := range boots {
+		next <- i
+	}
+	close(next)
 	wg.Wait()
 	failed := 0
 	for _, o := range outcomes {
@@ -167,6 +171,9 @@ func (o outcome) String() string {
 		text += o.err.Error()
 	default:
 		text += fmt.Sprintf("%d of %d cases passed, not %s", o.passed, o.total, strings.Join(o.failed, ", "))
+	}
+	if o.smallest != 0 {
+		text += fmt.Sprintf("; smallest memory %d MB, the kernel alone %d MB", o.smallest, o.smallestBoot)
 	}
 	text += fmt.Sprintf("; up after %.1f s, all %.1f s, %s MB in use", o.up.Seconds(), o.all.Seconds(), o.peak)
 	if !o.ok() {

@@ -75,13 +75,14 @@ func openStore() (*store, error) {
 // keyring has the keys of all releases that are still to be had.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// sources is what stands in a sources.list(5) for a suite.
-func (s *store) sources(suite string) string {
+// sources is what stands in a sources.list(5) for a suite, with its security
+// updates or without.
+func (s *store) sources(suite string, security bool) string {
 	var b strings.Builder
 	for _, m := range s.mirrors {
 		name := suite
 		if m.security {
-			if suite == "sid" {
+			if !security {
 				continue
 			}
 			name += "-security"
@@ -135,10 +136,19 @@ func (s *store) apt(arch, suite string) (apt, error) {
 	if err := os.MkdirAll(filepath.Join(a.dir, "archives", "partial"), 0o755); err != nil {
 		return a, err
 	}
-	if err := os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(s.sources(suite)), 0o644); err != nil {
-		return a, err
+	update := func(security bool) error {
+		err := os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(s.sources(suite, security)), 0o644)
+		if err == nil {
+			_, err = a.run("apt-get", "update")
+		}
+		return err
 	}
-	_, err := a.run("apt-get", "update")
+	// sid has no security updates, and an architecture that Debian has given up
+	// has none any more.
+	err := error(nil)
+	if suite == "sid" || update(true) != nil {
+		err = update(false)
+	}
 	return a, err
 }
 
