@@ -71,30 +71,30 @@ func keepOnly(fds ...int) []step {
 	slices.Sort(fds)
 	var steps []step
 	from := 3
-	closeRange := func(first, last uintptr) {
+	between := func(first, last uintptr) {
 		if first <= last {
-			steps = append(steps, call(fmt.Sprintf("close descriptors %d to %d", first, last), unix.SYS_CLOSE_RANGE, first, last))
+			steps = append(steps, closeRange(fmt.Sprintf("close descriptors %d to %d", first, last), first, last)...)
 		}
 	}
 	for _, fd := range fds {
 		if fd >= from {
-			closeRange(uintptr(from), uintptr(fd)-1)
+			between(uintptr(from), uintptr(fd)-1)
 			from = fd + 1
 		}
 	}
 	// The system call's arguments are unsigned int.
-	closeRange(uintptr(from), uintptr(^uint32(0)))
+	between(uintptr(from), highestFD)
 	return steps
 }
 
 // lowestFD is what the next call that makes a descriptor will give, when
-// keepOnly has closed all but the standard ones, the line and the target, and so
-// many have been opened since.
+// keepOnly has closed all but the standard ones, the line and what leads to the
+// target, and so many have been opened since.
 func (p *program) lowestFD(opened int) uintptr {
 	fd := uintptr(2)
 	for range opened + 1 {
 		fd++
-		for fd == p.line || fd == p.target {
+		for fd == p.line || fd == p.target || fd == p.targetDir {
 			fd++
 		}
 	}
@@ -123,19 +123,27 @@ func (p *program) sendFD(text string, fd int) step {
 	return call(text, unix.SYS_SENDMSG, p.line, uintptr(unsafe.Pointer(&m.hdr)), 0)
 }
 
-// enter moves the child into its cgroup, but for version 2's, in which clone3
-// has put it. It writes "0", itself, which costs the kernel a hundredth of what
+// enter moves the child into its cgroup; but not into version 2's if clone3 has
+// put it there. It writes "0", itself, which costs the kernel a hundredth of what
 // it costs when somebody else moves it.
-func (p *program) enter(g *cgroup.Group) []step {
+func (p *program) enter(g *cgroup.Group, cloned bool) []step {
 	var steps []step
 	fd := p.lowestFD(0)
-	for _, file := range g.Entrances(true) {
+	for _, file := range g.Entrances(cloned) {
 		steps = append(steps,
 			call("open "+file, unix.SYS_OPENAT, atFDCWD(), p.str(file), unix.O_WRONLY|unix.O_CLOEXEC).wanting(fd),
 			call("write 0 to "+file, unix.SYS_WRITE, fd, p.str("0"), 1).wanting(1),
 			call("close "+file, unix.SYS_CLOSE, fd))
 	}
 	return steps
+}
+
+// startIn has a child that isn't cloned into its cgroup of version 2 enter that
+// before it does anything else.
+func (p *program) startIn(g *cgroup.Group) {
+	if g.FD() >= 0 {
+		p.instead = append(slices.Clone(p.setUp), p.enter(g, false)...)
+	}
 }
 
 // waitForGo waits until the parent says go on. The end of file means that the
@@ -218,10 +226,14 @@ func (p *program) exec(path string, argv, env []string) step {
 
 // failed is the error that a child's report stands for.
 func (p *program) failed(r report) error {
-	text := "reset a signal's handler"
 	all := slices.Concat(p.setUp, p.command, p.after)
-	if r.step >= 0 && int(r.step) < len(all) {
-		text = all[r.step].text
+	at := int(r.step)
+	if at < 0 {
+		all, at = p.reset, at-resetStep
+	}
+	text := "a step of the child's"
+	if at < len(all) {
+		text = all[at].text
 	}
 	e := &stepError{text: text, errno: unix.Errno(r.errno)}
 	e.exec = int(r.step) == len(p.setUp)+len(p.command)-1

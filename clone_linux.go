@@ -39,6 +39,7 @@ type step struct {
 
 	want uintptr       // the result it must have, or anyResult
 	pass [3]unix.Errno // errors that are as good as success
+	skip int32         // so many steps behind it stand in for it: success leaves them out
 
 	// For the narrator: the messages that the call sends.
 	family int
@@ -58,8 +59,9 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// resetStep is the number of program.reset's steps, which are in no list.
-const resetStep = -128
+// resetStep is the number of the first of program.reset, which are in none of
+// these lists.
+const resetStep = -1 << 20
 
 const reportSize = unsafe.Sizeof(report{})
 
@@ -70,8 +72,11 @@ type program struct {
 	// of its PID namespace (superviseChild). Without one it ends.
 	setUp, command, after []step
 
-	line   uintptr // descriptor of the child's end of its line to the parent
-	target uintptr // pidfd of the container that it is about to join, or 0
+	line uintptr // descriptor of the child's end of its line to the parent
+
+	// Of the container that it is about to join: the pidfd of its first process,
+	// and the directory of that in /proc. 0 is none.
+	target, targetDir uintptr
 
 	mask    sigset    // the parent's signal mask, which the command gets back
 	all     sigset    // every signal
@@ -84,8 +89,11 @@ type program struct {
 
 	args  cloneArgs
 	size  uintptr // of args, as far as it is used
-	reset []step  // resets signal handlers, which clone(2) can't
+	reset []step  // what clone(2) leaves undone: resets signal handlers, and then instead
 	plain bool    // it was clone(2) that made the child
+
+	// How the child enters its cgroup of version 2 when it isn't cloned there.
+	instead []step
 
 	// What ps(1) shows of the child: the bytes of title replace those at argv.
 	argv  unsafe.Pointer
@@ -170,7 +178,7 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 //
 // cgroup is a descriptor of the cgroup v2 directory that the child starts in,
 // or -1 for the parent's own. Where clone(2) has to do (p.plain), it starts in
-// the parent's.
+// the parent's, and goes to its own by p.instead. The pidfd is -1 before Linux 5.2.
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	for i := range p.all {
 		p.all[i] = ^uint32(0)
@@ -180,13 +188,14 @@ func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error
 		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))),
 		exitSignal: uint64(unix.SIGCHLD),
 	}
+	p.pidfd = -1
 	p.size = cloneArgsSize0
 	if cgroup >= 0 {
 		p.args.flags |= unix.CLONE_INTO_CGROUP
 		p.args.cgroup = uint64(cgroup)
 		p.size = unsafe.Sizeof(p.args)
 	}
-	p.reset = resetSignals(p)
+	p.reset = append(resetSignals(p), p.instead...)
 
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
@@ -252,6 +261,9 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 		p.plain = true
 		flags := uintptr(p.args.flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)) | uintptr(unix.SIGCHLD)
 		pid, errno = oldClone(flags, uintptr(unsafe.Pointer(&p.pidfd)))
+		if errno == unix.EINVAL {
+			pid, errno = oldClone(flags&^unix.CLONE_PIDFD, 0)
+		}
 	}
 	if errno == 0 && pid == 0 {
 		if p.plain {
@@ -312,7 +324,12 @@ func runProgram(p *program) {
 //go:noinline
 //go:norace
 func runChild(p *program, steps []step, base int32) {
+	skip := int32(0)
 	for i := range steps {
+		if skip > 0 {
+			skip--
+			continue
+		}
 		s := &steps[i]
 		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 		if errno == unix.EINTR {
@@ -326,6 +343,7 @@ func runChild(p *program, steps []step, base int32) {
 				continue
 			}
 		} else if s.want == anyResult || s.want == r {
+			skip = s.skip
 			continue
 		}
 		failChild(p, base+int32(i), errno)

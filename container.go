@@ -36,8 +36,9 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 	p.name("init")
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
+	p.startIn(g)
 	p.setUp = append(p.setUp, dieWithParent(), newSession())
-	p.setUp = append(p.setUp, p.enter(g)...)
+	p.setUp = append(p.setUp, p.enter(g, true)...)
 	// The cgroup that it is in now is the root of what it sees of cgroups.
 	p.setUp = append(p.setUp, call("unshare the cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP))
 	switch o.network {
@@ -191,11 +192,9 @@ func (p *program) run(c *command) error {
 
 	// The process that waits holds nothing open, for a reader of the command's
 	// output waits for the last one who has it.
-	p.after = append(p.after,
-		call("close all descriptors", unix.SYS_CLOSE_RANGE, 0, uintptr(^uint32(0))),
-		// What it takes to pass signals on to another user's process.
-		p.setCaps(1<<unix.CAP_KILL&own),
-	)
+	p.after = append(p.after, closeRange("close all descriptors", 0, highestFD)...)
+	// What it takes to pass signals on to another user's process.
+	p.after = append(p.after, p.setCaps(1<<unix.CAP_KILL&own))
 	if c.confined {
 		p.after = append(p.after, noNewPrivs(), p.filter(c.caps))
 	}

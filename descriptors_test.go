@@ -81,6 +81,23 @@ func (d descriptors) do(s step, fails func(step) bool) error {
 	return nil
 }
 
+// play does what steps do.
+func (d descriptors) play(steps []step, fails func(step) bool) error {
+	skip := int32(0)
+	for _, s := range steps {
+		if skip--; skip >= 0 {
+			continue
+		}
+		if err := d.do(s, fails); err != nil {
+			return fmt.Errorf("%s: %w", s.text, err)
+		}
+		if !fails(s) {
+			skip = s.skip
+		}
+	}
+	return nil
+}
+
 // playDescriptors plays a program: the set-up, then the command in a copy of its
 // table. What is left open there, and isn't closed by execve, is an error.
 func playDescriptors(p *program, fails func(step) bool, alsoOpen ...int) error {
@@ -88,16 +105,11 @@ func playDescriptors(p *program, fails func(step) bool, alsoOpen ...int) error {
 	for _, fd := range alsoOpen {
 		d[uintptr(fd)] = "the parent's"
 	}
-	for _, s := range p.setUp {
-		if err := d.do(s, fails); err != nil {
-			return fmt.Errorf("%s: %w", s.text, err)
-		}
+	if err := d.play(p.setUp, fails); err != nil {
+		return err
 	}
-	command := maps.Clone(d)
-	for _, s := range p.command {
-		if err := command.do(s, fails); err != nil {
-			return fmt.Errorf("%s: %w", s.text, err)
-		}
+	if err := maps.Clone(d).play(p.command, fails); err != nil {
+		return err
 	}
 	delete(d, p.line)
 	for fd, by := range d {
@@ -145,28 +157,43 @@ func TestContainerDescriptors(t *testing.T) {
 	}
 }
 
-// The same of an exec, which also has the container's pidfd for a while.
+// The same of an exec, which also has what leads to the container for a while:
+// the pidfd of its first process, if there are such, and the directory of that
+// in /proc.
 func TestJoinerDescriptors(t *testing.T) {
-	for _, terminal := range []bool{false, true} {
-		for number := 3; number < 8; number++ {
-			for target := 3; target < 8; target++ {
-				if target == number {
-					continue
-				}
-				c := &command{argv: []string{"x"}, paths: []string{"/x"}, terminal: terminal, confined: true}
-				p, err := joiner(c, target, new(cgroup.Group), &line{theirs: number})
-				if err != nil {
-					t.Fatal(err)
-				}
-				// What entering a cgroup of version 1 comes to.
-				enter := (&program{line: p.line, target: uintptr(target)}).lowestFD(0)
-				at := slices.IndexFunc(p.setUp, func(s step) bool { return s.trap == unix.SYS_SETNS })
-				p.setUp = slices.Insert(p.setUp, at,
-					call("open tasks", unix.SYS_OPENAT).wanting(enter),
-					call("write 0 to tasks", unix.SYS_WRITE, enter),
-					call("close tasks", unix.SYS_CLOSE, enter))
-				if err := playDescriptors(p, func(step) bool { return false }, target, 9); err != nil {
-					t.Errorf("terminal %t, line %d, pidfd %d: %v", terminal, number, target, err)
+	old := func(s step) bool { return s.skip > 0 }
+	for name, fails := range map[string]func(step) bool{"all at once": func(step) bool { return false }, "one by one": old} {
+		for _, terminal := range []bool{false, true} {
+			for number := 3; number < 8; number++ {
+				for n := range 25 {
+					to := &target{pidfd: 3 + n/5, proc: 3 + n%5}
+					if to.proc == to.pidfd {
+						to.pidfd = -1
+					}
+					if to.pidfd == number || to.proc == number {
+						continue
+					}
+					c := &command{argv: []string{"x"}, paths: []string{"/x"}, terminal: terminal, confined: true}
+					p, err := joiner(c, to, new(cgroup.Group), &line{theirs: number})
+					if err != nil {
+						t.Fatal(err)
+					}
+					// What entering a cgroup of version 1 comes to.
+					at := &program{line: p.line, targetDir: uintptr(to.proc)}
+					open := []int{to.proc, 9}
+					if to.pidfd >= 0 {
+						at.target = uintptr(to.pidfd)
+						open = append(open, to.pidfd)
+					}
+					enter := at.lowestFD(0)
+					begin := slices.IndexFunc(p.setUp, func(s step) bool { return strings.HasPrefix(s.text, "setns") || strings.HasPrefix(s.text, "open ns/") })
+					p.setUp = slices.Insert(p.setUp, begin,
+						call("open tasks", unix.SYS_OPENAT).wanting(enter),
+						call("write 0 to tasks", unix.SYS_WRITE, enter),
+						call("close tasks", unix.SYS_CLOSE, enter))
+					if err := playDescriptors(p, fails, open...); err != nil {
+						t.Errorf("%s, terminal %t, line %d, %+v: %v", name, terminal, number, to, err)
+					}
 				}
 			}
 		}

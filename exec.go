@@ -82,7 +82,7 @@ func execIn(o *execOptions) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	p, err := joiner(c, target.pidfd, group, l)
+	p, err := joiner(c, target, group, l)
 	if err != nil {
 		l.close()
 		return 0, err
@@ -105,22 +105,24 @@ func execIn(o *execOptions) (status int, err error) {
 
 // joiner is the steps of the process that joins a container, and of the
 // command there.
-func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) {
-	p := &program{line: uintptr(l.theirs), target: uintptr(target)}
+func joiner(c *command, t *target, g *cgroup.Group, l *line) (*program, error) {
+	p := &program{line: uintptr(l.theirs), targetDir: uintptr(t.proc)}
 	p.name("joiner")
-	p.setUp = append(p.setUp, keepOnly(l.theirs, target)...)
+	keep := []int{l.theirs, t.proc}
+	if t.pidfd >= 0 {
+		p.target = uintptr(t.pidfd)
+		keep = append(keep, t.pidfd)
+	}
+	p.setUp = append(p.setUp, keepOnly(keep...)...)
+	p.startIn(g)
 	p.setUp = append(p.setUp,
 		dieWithParent(),
 		newSession(),
 		// Before anybody in there could see this process.
 		undumpable(),
 	)
-	p.setUp = append(p.setUp, p.enter(g)...)
-	p.setUp = append(p.setUp,
-		call("setns", unix.SYS_SETNS, uintptr(target), namespaces|unix.CLONE_NEWCGROUP),
-		call("close the container's pidfd", unix.SYS_CLOSE, uintptr(target)),
-	)
-	p.target = 0
+	p.setUp = append(p.setUp, p.enter(g, true)...)
+	p.setUp = append(p.setUp, p.join(t)...)
 	if c.terminal {
 		p.setUp = append(p.setUp, p.makeTerminal()...)
 	}
@@ -133,11 +135,26 @@ func joiner(c *command, target int, g *cgroup.Group, l *line) (*program, error) 
 	return p, p.run(c)
 }
 
+// join enters a container's namespaces: all at once by its pidfd, or before Linux
+// 5.8 one by one.
+func (p *program) join(t *target) []step {
+	steps := p.enterEach(uintptr(t.proc))
+	if t.pidfd >= 0 {
+		// EINVAL: setns(2) takes no pidfd.
+		steps = call("setns", unix.SYS_SETNS, uintptr(t.pidfd), namespaces|unix.CLONE_NEWCGROUP).orElse(steps, unix.EINVAL)
+		steps = append(steps, call("close the container's pidfd", unix.SYS_CLOSE, uintptr(t.pidfd)))
+	}
+	p.target, p.targetDir = 0, 0
+	return append(steps, call("close the container's directory in /proc", unix.SYS_CLOSE, uintptr(t.proc)))
+}
+
 // target is a container that a command is to join.
 type target struct {
-	pid, pidfd int
-	root       *os.File
-	status     map[string]string // of /proc/PID/status
+	pid    int
+	pidfd  int // -1 before Linux 5.3
+	proc   int // /proc/PID
+	root   *os.File
+	status map[string]string // of /proc/PID/status
 }
 
 // openTarget takes hold of a container's first process, and makes sure that it
@@ -148,14 +165,17 @@ func openTarget(t *tenant) (*target, error) {
 	if errors.Is(err, unix.ESRCH) {
 		return nil, gone
 	}
-	if err != nil {
+	if err != nil && !unknownCall(err) {
 		return nil, fmt.Errorf("pidfd of process %d: %w", t.who.pid, err)
 	}
-	x := &target{pid: t.who.pid, pidfd: fd}
-	proc := fmt.Sprintf("/proc/%d/", x.pid)
-	if x.status, err = readStatus(proc + "status"); err == nil {
+	x := &target{pid: t.who.pid, pidfd: fd, proc: -1}
+	proc := fmt.Sprintf("/proc/%d", x.pid)
+	if x.proc, err = unix.Open(proc, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		x.status, err = readStatus(fmt.Sprintf("/proc/self/fd/%d/status", x.proc))
+	}
+	if err == nil {
 		var root int
-		if root, err = unix.Open(proc+"root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		if root, err = unix.Openat(x.proc, "root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
 			x.root = os.NewFile(uintptr(root), "the container's root")
 		}
 	}
@@ -169,7 +189,7 @@ func openTarget(t *tenant) (*target, error) {
 }
 
 func (x *target) close() {
-	x.pidfd = closeFD(x.pidfd)
+	x.pidfd, x.proc = closeFD(x.pidfd), closeFD(x.proc)
 	if x.root != nil {
 		x.root.Close()
 	}

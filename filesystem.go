@@ -98,7 +98,11 @@ func (p *program) filesystem(o *options) ([]step, error) {
 			openTreeClone|unix.O_CLOEXEC|unix.AT_RECURSIVE).wanting(p.lowestFD(i)))
 	}
 	if o.hasRoot() {
-		steps = append(steps, p.changeRoot(o.rootfs)...)
+		root, err := p.changeRoot(o.rootfs)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, root...)
 		steps = append(steps, p.mountPoints(o)...)
 	}
 	tree, err := p.restrict(o)
@@ -117,7 +121,11 @@ func (p *program) filesystem(o *options) ([]step, error) {
 			// Again: what another volume, or the fresh /dev, has come to lie on.
 			steps = append(steps, p.mountPoint(v)...)
 		}
-		steps = append(steps, p.attach(v, p.lowestFD(i), o.privileged)...)
+		attach, err := p.attach(v, p.lowestFD(i), o.privileged)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, attach...)
 	}
 	files, err := p.names(o)
 	if err != nil {
@@ -135,18 +143,17 @@ func (o *options) makes(v volume) bool { return o.hasRoot() || strings.HasPrefix
 
 // changeRoot makes a directory the root of the mount namespace and lets go of
 // what was the root.
-func (p *program) changeRoot(dir string) []step {
-	dot := p.str(".")
-	return []step{
+func (p *program) changeRoot(dir string) ([]step, error) {
+	steps := []step{
 		// pivot_root wants a mount point.
 		p.mount("bind "+dir+" to itself", dir, dir, "", unix.MS_BIND|unix.MS_REC, ""),
 		call("chdir "+dir, unix.SYS_CHDIR, p.str(dir)),
-		// With the same directory for both, the old root comes to lie on top
-		// of the new one, and needs no directory of its own (pivot_root(2)).
-		call("pivot_root . .", unix.SYS_PIVOT_ROOT, dot, dot),
-		call("umount the old root", unix.SYS_UMOUNT2, dot, unix.MNT_DETACH),
-		call("chdir /", unix.SYS_CHDIR, p.str("/")),
 	}
+	pivot, err := p.pivot()
+	if err != nil {
+		return nil, err
+	}
+	return append(append(steps, pivot...), call("chdir /", unix.SYS_CHDIR, p.str("/"))), nil
 }
 
 // mountPoints makes what will be mounted on, in a root file system that lacks
@@ -187,11 +194,10 @@ func (p *program) setAttr(text string, fd uintptr, name string, flags uintptr, a
 	a := &attr
 	p.keep = append(p.keep, a)
 	return call(text, unix.SYS_MOUNT_SETATTR, fd, p.str(name), flags|unix.AT_RECURSIVE,
-		uintptr(unsafe.Pointer(a)), unsafe.Sizeof(attr)).passing(unix.ENOSYS)
+		uintptr(unsafe.Pointer(a)), unsafe.Sizeof(attr))
 }
 
-// restrict takes from everything that is mounted, or before Linux 5.12 from the
-// root's own mount, what the container must not do there: write, with
+// restrict takes from everything that is mounted what the container must not do there: write, with
 // -read-only, and open devices. It may make their nodes (CAP_MKNOD), and may
 // find some, but those that it can use are in its /dev.
 func (p *program) restrict(o *options) ([]step, error) {
@@ -213,10 +219,13 @@ func (p *program) restrict(o *options) ([]step, error) {
 	if take == 0 {
 		return nil, nil
 	}
-	return []step{
-		p.setAttr("restrict mounts", atFDCWD(), "/", 0, mountAttr{set: uint64(take)}), // MOUNT_ATTR_… are the same numbers
-		p.remount("/", flags|take),
-	}, nil
+	steps := []step{p.setAttr("restrict mounts", atFDCWD(), "/", 0, mountAttr{set: uint64(take)})} // MOUNT_ATTR_… are the same numbers
+	if lacksSetAttr() {
+		if steps, err = p.restrictBelow(dir, "/", take); err != nil {
+			return nil, err
+		}
+	}
+	return append(steps, p.remount("/", flags|take)), nil
 }
 
 // remount sets the flags of a mount alone, those of what is mounted below it
@@ -227,7 +236,7 @@ func (p *program) remount(name string, flags uintptr) step {
 
 // attach mounts a volume that was opened as fd. A symbolic link in the target
 // leads nowhere but to another place in the container's tree.
-func (p *program) attach(v volume, fd uintptr, privileged bool) []step {
+func (p *program) attach(v volume, fd uintptr, privileged bool) ([]step, error) {
 	var steps []step
 	var take uintptr
 	if v.readOnly {
@@ -236,7 +245,8 @@ func (p *program) attach(v volume, fd uintptr, privileged bool) []step {
 	if !privileged && !v.device {
 		take |= unix.MS_NODEV
 	}
-	if take != 0 {
+	old := take != 0 && lacksSetAttr()
+	if take != 0 && !old {
 		steps = append(steps, p.setAttr("restrict the volume "+v.source, fd, "", unix.AT_EMPTY_PATH, mountAttr{set: uint64(take)}))
 	}
 	steps = append(steps, call(fmt.Sprintf("mount volume %s on %s", v.source, v.target), unix.SYS_MOVE_MOUNT,
@@ -244,7 +254,14 @@ func (p *program) attach(v volume, fd uintptr, privileged bool) []step {
 	if take != 0 {
 		steps = append(steps, p.remount(v.target, v.flags|take))
 	}
-	return append(steps, call("close the volume", unix.SYS_CLOSE, fd))
+	if old {
+		more, err := p.restrictBelow(v.source, v.target, take)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, more...)
+	}
+	return append(steps, call("close the volume", unix.SYS_CLOSE, fd)), nil
 }
 
 // Of linux/mount.h.

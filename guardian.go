@@ -64,21 +64,26 @@ func guardOnly(x *narrator, container int, dirs []string) (*guardian, error) {
 func (g *guardian) start(container int, dirs []string) error {
 	p := &program{line: uintptr(g.line.theirs)}
 	p.name("guardian")
-	keep := []int{g.line.theirs, container}
+	keep := []int{g.line.theirs}
+	if container >= 0 {
+		keep = append(keep, container)
+	}
 	if g.nat != nil {
 		keep = append(keep, g.nat.FD())
 	}
 	p.setUp = append(p.setUp, keepOnly(keep...)...)
+	// It outlives the run by a while, and nobody who reads the command's
+	// output is to wait for it.
+	p.setUp = append(p.setUp, closeRange("close the standard streams", 0, 2)...)
 	p.setUp = append(p.setUp,
-		// It outlives the run by a while, and nobody who reads the command's
-		// output is to wait for it.
-		call("close the standard streams", unix.SYS_CLOSE_RANGE, 0, 2),
 		newSession(),
 		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
+	)
+	if container >= 0 {
 		// If the runner was killed, the container dies with it (dieWithParent);
 		// this makes sure.
-		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, uintptr(container), uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS),
-	)
+		p.setUp = append(p.setUp, call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, uintptr(container), uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS, unix.EPERM))
+	}
 	if g.nat != nil {
 		p.setUp = append(p.setUp, p.takeBack(g.nat.FD(), g.claim)...)
 	}
@@ -119,6 +124,9 @@ func (p *program) takeBack(socket int, claim nat.Claim) []step {
 func (p *program) removeWhenDead(container int, dirs []string) []step {
 	if len(dirs) == 0 {
 		return nil
+	}
+	if container < 0 {
+		return p.removeByAndBy(dirs)
 	}
 	fds := &unix.PollFd{Fd: int32(container), Events: unix.POLLIN}
 	p.keep = append(p.keep, fds)

@@ -307,12 +307,16 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 	if x.level == 0 {
 		return
 	}
-	name := "clone3"
+	name, flags := "clone3", p.args.flags
 	if p.plain {
-		name = "clone"
+		name, flags = "clone", flags&^(unix.CLONE_CLEAR_SIGHAND|unix.CLONE_INTO_CGROUP)
 	}
-	x.call("%s(%s) = %d", name, bits(cloneFlags, p.args.flags, "SIGCHLD"), pid)
+	x.call("%s(%s) = %d", name, bits(cloneFlags, flags, "SIGCHLD"), pid)
 	x.note("process %d, the %s, will do this by itself:", pid, p.called())
+	if p.plain {
+		x.step(label, "rt_sigaction(1…64, SIG_DFL)  # but of those that are ignored")
+		x.steps(p, p.instead, label)
+	}
 	x.steps(p, p.setUp, label)
 	if len(p.command) == 0 {
 		return
@@ -325,8 +329,15 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 
 func (x *narrator) steps(p *program, steps []step, label string) {
 	objects := p.objects()
+	instead, before := int32(0), label
 	for _, s := range steps {
+		if instead--; instead < 0 {
+			label = before
+		}
 		x.step(label, s.words(objects))
+		if s.skip > 0 && s.pass[0] != 0 {
+			instead, label = s.skip, label+" if "+s.orElseIf()
+		}
 		for _, r := range s.sends {
 			x.step(label, words(r))
 			if x.level > 1 {

@@ -147,14 +147,7 @@ func start(x *narrator, p *program, flags uint64, group *cgroup.Group, l *line) 
 	}
 	l.handOver()
 	x.cloned(p, "child", pid)
-	b := &box{x: x, prog: p, line: l, pid: pid, pidfd: pidfd}
-	if p.plain {
-		if err := group.Add(pid, false); err != nil {
-			b.kill()
-			return nil, err
-		}
-	}
-	return b, nil
+	return &box{x: x, prog: p, line: l, pid: pid, pidfd: pidfd}, nil
 }
 
 // letGo lets the first process start the command, and returns when that has

@@ -27,10 +27,12 @@ var systemCalls = []struct {
 }{
 	{unix.SYS_CAPSET, "capset", "- p"},
 	{unix.SYS_CHDIR, "chdir", "p"},
+	{unix.SYS_CHROOT, "chroot", "p"},
 	{unix.SYS_CLOSE, "close", "d"},
 	{unix.SYS_CLOSE_RANGE, "close_range", "u u u"},
 	{unix.SYS_DUP3, "dup3", "d d u"},
 	{unix.SYS_EXECVE, "execve", "p p p"},
+	{unix.SYS_FACCESSAT, "faccessat", "d p access"},
 	{unix.SYS_FCHOWN, "fchown", "d d d"},
 	{unix.SYS_IOCTL, "ioctl", "d ioctl p"},
 	{unix.SYS_KEYCTL, "keyctl", "keyctl p"},
@@ -79,8 +81,9 @@ var names = []struct {
 	bits []bit
 }{
 	{"clone", cloneFlags},
-	{"mount", []bit{{unix.MS_RDONLY, "MS_RDONLY"}, {unix.MS_NOSUID, "MS_NOSUID"}, {unix.MS_NODEV, "MS_NODEV"}, {unix.MS_NOEXEC, "MS_NOEXEC"}, {unix.MS_REMOUNT, "MS_REMOUNT"}, {unix.MS_BIND, "MS_BIND"}, {unix.MS_REC, "MS_REC"}, {unix.MS_PRIVATE, "MS_PRIVATE"}}},
+	{"mount", []bit{{unix.MS_RDONLY, "MS_RDONLY"}, {unix.MS_NOSUID, "MS_NOSUID"}, {unix.MS_NODEV, "MS_NODEV"}, {unix.MS_NOEXEC, "MS_NOEXEC"}, {unix.MS_REMOUNT, "MS_REMOUNT"}, {unix.MS_BIND, "MS_BIND"}, {unix.MS_REC, "MS_REC"}, {unix.MS_PRIVATE, "MS_PRIVATE"}, {unix.MS_MOVE, "MS_MOVE"}}},
 	{"umount", []bit{{unix.MNT_DETACH, "MNT_DETACH"}}},
+	{"access", []bit{{unix.F_OK, "F_OK"}}},
 	{"at", []bit{{unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"}, {unix.AT_RECURSIVE, "AT_RECURSIVE"}}},
 	{"open", []bit{{unix.O_WRONLY, "O_WRONLY"}, {unix.O_RDWR, "O_RDWR"}, {unix.O_CREAT, "O_CREAT"}, {unix.O_EXCL, "O_EXCL"}, {unix.O_NOCTTY, "O_NOCTTY"}, {unix.O_CLOEXEC, "O_CLOEXEC"}}},
 	{"unlink", []bit{{unix.AT_REMOVEDIR, "AT_REMOVEDIR"}}},
@@ -164,6 +167,8 @@ func (p *program) objects() map[uintptr]string {
 			all[uintptr(unsafe.Pointer(k))] = fmt.Sprintf("{%d instructions}", k.Len)
 		case *unix.Rlimit:
 			all[uintptr(unsafe.Pointer(k))] = fmt.Sprintf("{%d, %d}", k.Cur, k.Max)
+		case *unix.Timespec:
+			all[uintptr(unsafe.Pointer(k))] = fmt.Sprintf("{%d, %d}", k.Sec, k.Nsec)
 		case *unix.PollFd:
 			all[uintptr(unsafe.Pointer(k))] = fmt.Sprintf("{%d, POLLIN}", k.Fd)
 		}

@@ -28,6 +28,9 @@ func plan(o *options) (*command, error) {
 		}
 		o.rootfs = cwd + "/" + o.rootfs
 	}
+	if len(o.volumes) > 0 && lacksOpenTree() {
+		return nil, fmt.Errorf("-v %s: it takes open_tree(2), which Linux has from 5.2 on", o.volumes[0].source)
+	}
 	for i := range o.volumes {
 		if err := o.volumes[i].look(); err != nil {
 			return nil, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,27 +20,6 @@ type user struct {
 	uid, gid uint32
 	groups   []uint32
 	home     string
-}
-
-// inRoot opens a file below a directory as if that were the root: neither ".."
-// nor a symbolic link leads out (openat2(2), Linux 5.6).
-func inRoot(dir int, name string, flags uint64) (*os.File, error) {
-	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	// EAGAIN: somewhere something was mounted or renamed while the kernel went
-	// through a "..", so it can't swear to where that led.
-	const tries = 1000
-	var fd int
-	var err error
-	for range tries {
-		fd, err = ignoringEINTR(func() (int, error) { return unix.Openat2(dir, name, how) })
-		if !errors.Is(err, unix.EAGAIN) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // lookUpUser finds a user, given as UID, NAME, UID:GID, NAME:GROUP or a mix,

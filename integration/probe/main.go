@@ -12,6 +12,11 @@
 //	                                             signals that come; end after COUNT (1)
 //	probe net                                    print interfaces, addresses and routes
 //	probe net6                                   print IPv6 addresses and routes
+//	probe flee DIR                               try to leave the root by way of a directory
+//	                                             in it, and print what is found there
+//	probe without CALL[/ARG:MASK]=ERRNO... -- COMMAND [ARG...]
+//	                                             run a command as on a kernel that answers
+//	                                             so to system calls (without.go)
 //	probe agent                                  do what the lines of standard input say
 //
 // Networks and addresses are those of Go's package net: "tcp" ":8000". Any verb
@@ -52,6 +57,10 @@ func run(args []string) error {
 		}
 		fmt.Println("ready")
 		select {}
+	case "flee":
+		return flee(args[1:])
+	case "without":
+		return without(args[1:])
 	case "pour":
 		return pour(args[1:])
 	case "signals":
