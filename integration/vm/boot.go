@@ -180,8 +180,10 @@ func (b boot) arguments(k *kernel, initrd string) []string {
 //	vm: done PASSED TOTAL PEAK
 func (o *outcome) read(r io.Reader, qemu int) (done bool) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
+		// What a firmware sends to clear the screen may stand before it, but a
+		// line that begins with spaces belongs to the one above.
 		_, text, ok := strings.Cut(lines.Text(), mark)
-		if !ok {
+		if !ok || strings.HasPrefix(lines.Text(), " ") {
 			continue
 		}
 		switch f := strings.Fields(text); {

@@ -309,7 +309,7 @@ func (s *store) fetch(dir string, t target, version string) error {
 // busybox puts the program of the package busybox-static into a directory.
 func busybox(a apt, dir string) error {
 	return a.download("busybox-static", func(h *tar.Header, r io.Reader) error {
-		if path.Base(h.Name) != "busybox" || h.Typeflag != tar.TypeReg {
+		if !strings.HasSuffix(h.Name, "bin/busybox") || h.Typeflag != tar.TypeReg {
 			return nil
 		}
 		return save(filepath.Join(dir, "busybox"), r)

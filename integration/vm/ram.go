@@ -2,7 +2,7 @@
 
 package main
 
-import "slices"
+import "sort"
 
 // grain is how finely memory is measured out, in MB.
 const grain = 4
@@ -40,14 +40,12 @@ func bisect(less, greater int, holds func(int) bool) int {
 	for n := less + grain; n <= greater; n += grain {
 		sizes = append(sizes, n)
 	}
-	if len(sizes) > 0 && holds(sizes[0]) {
+	if len(sizes) == 0 {
+		return greater
+	}
+	if holds(sizes[0]) {
 		return sizes[0]
 	}
-	i, _ := slices.BinarySearchFunc(sizes, true, func(n int, _ bool) int {
-		if n >= greater || holds(n) {
-			return 0
-		}
-		return -1
-	})
-	return sizes[min(i, len(sizes)-1)]
+	i := sort.Search(len(sizes)-1, func(i int) bool { return holds(sizes[i]) })
+	return sizes[i]
 }
