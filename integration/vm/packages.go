@@ -265,17 +265,22 @@ func (s *store) kernel(t target, version string) (*kernel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dir := filepath.Join(s.dir, t.debian+"-"+t.flavour+"-"+version)
-	if _, err := os.Stat(filepath.Join(dir, "release")); err != nil {
-		if err := s.fetch(dir, t, version); err != nil {
-			return nil, fmt.Errorf("kernel %s for %s: %w", version, t.debian, err)
+	for _, part := range []struct {
+		file  string // is there when all is
+		fetch func(dir string, t target, version string) error
+	}{{"release", s.fetchKernel}, {"busybox", s.fetchBusybox}} {
+		if _, err := os.Stat(filepath.Join(dir, part.file)); err != nil {
+			if err := part.fetch(dir, t, version); err != nil {
+				return nil, fmt.Errorf("kernel %s for %s: %w", version, t.debian, err)
+			}
 		}
 	}
 	return load(dir, t)
 }
 
-// fetch downloads a kernel into a directory of the store. The file "release" is
-// written last.
-func (s *store) fetch(dir string, t target, version string) error {
+// fetchKernel downloads a kernel into a directory of the store. The file
+// "release" is written last.
+func (s *store) fetchKernel(dir string, t target, version string) error {
 	a, err := s.apt(t.debian, suiteOf(version))
 	if err != nil {
 		return err
@@ -297,23 +302,29 @@ func (s *store) fetch(dir string, t target, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := busybox(a, dir); err != nil {
-		// It is no kernel's business which release a static program is of.
-		if a, err2 := s.apt(t.debian, "bookworm"); err2 != nil || busybox(a, dir) != nil {
-			return err
-		}
-	}
 	return os.WriteFile(filepath.Join(dir, "release"), []byte(release), 0o644)
 }
 
-// busybox puts the program of the package busybox-static into a directory.
-func busybox(a apt, dir string) error {
-	return a.download("busybox-static", func(h *tar.Header, r io.Reader) error {
-		if !strings.HasSuffix(h.Name, "bin/busybox") || h.Typeflag != tar.TypeReg {
+// fetchBusybox downloads the program of the package busybox-static. It is no
+// kernel's business which release a static program is of, and not every release
+// has it for each architecture.
+func (s *store) fetchBusybox(dir string, t target, version string) (err error) {
+	for _, suite := range []string{suiteOf(version), "bookworm", "trixie"} {
+		var a apt
+		if a, err = s.apt(t.debian, suite); err != nil {
+			continue
+		}
+		err = a.download("busybox-static", func(h *tar.Header, r io.Reader) error {
+			if !strings.HasSuffix(h.Name, "bin/busybox") || h.Typeflag != tar.TypeReg {
+				return nil
+			}
+			return save(filepath.Join(dir, "busybox"), r)
+		})
+		if err == nil {
 			return nil
 		}
-		return save(filepath.Join(dir, "busybox"), r)
-	})
+	}
+	return err
 }
 
 // extract puts a kernel, its modules and a device tree into a directory, and
