@@ -12,8 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -24,6 +27,7 @@ type boot struct {
 	memory  int      // MB
 	words   []string // for /init, on the kernel's command line
 	without []string // modules that it has not
+	tests   bool     // the packages' own tests are run too
 }
 
 // outcome is what became of it.
@@ -47,31 +51,63 @@ func (b boot) name() string {
 	return strings.Join(words, "-")
 }
 
-// binaries are the two programs that a target runs.
-type binaries struct{ main, init []byte }
+// binaries are the two programs that a target runs, and the tests.
+type binaries struct {
+	main, init []byte
+	tests      []entry
+}
+
+// tested are the packages whose messages and structures have another layout on
+// another architecture.
+var tested = []string{"nl", "rtnl", "nat", "dissect", "pcap", "seccomp", "xtables", "cgroup"}
 
 // build compiles them.
-func build(t target, ldflags string) (b binaries, err error) {
+func build(t target, ldflags string, tests bool) (b binaries, err error) {
 	dir, err := os.MkdirTemp("", "container-vm-")
 	if err != nil {
 		return b, err
 	}
 	defer os.RemoveAll(dir)
-	one := func(name, pkg string) ([]byte, error) {
-		file := filepath.Join(dir, name)
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", file, pkg)
+	file := filepath.Join(dir, "program")
+	one := func(args ...string) ([]byte, error) {
+		cmd := exec.Command("go", slices.Concat(args[:len(args)-1], []string{"-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", file}, args[len(args)-1:])...)
 		goarch, _, _ := strings.Cut(t.name, "/")
 		cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch), t.env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("go build %s for %s: %w\n%s", pkg, t.name, err, out)
+			return nil, fmt.Errorf("go %s for %s: %w\n%s", strings.Join(args, " "), t.name, err, out)
 		}
 		return os.ReadFile(file)
 	}
-	if b.main, err = one("main", "container"); err != nil {
+	if b.main, err = one("build", "container"); err != nil {
 		return b, err
 	}
-	b.init, err = one("init", "container/integration/vm/init")
-	return b, err
+	if b.init, err = one("build", "container/integration/vm/init"); err != nil || !tests {
+		return b, err
+	}
+	for _, name := range tested {
+		program, err := one("test", "-c", "container/"+name)
+		if err != nil {
+			return b, err
+		}
+		b.tests = append(b.tests, entry{name: "tests/" + name + "/test", mode: isFile | 0o755, data: program})
+		data, err := exec.Command("go", "list", "-f", "{{.Dir}}/testdata", "container/"+name).Output()
+		if err != nil {
+			return b, err
+		}
+		top := strings.TrimSpace(string(data))
+		err = filepath.WalkDir(top, func(file string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil // it need not be there
+			}
+			text, err := os.ReadFile(file)
+			b.tests = append(b.tests, entry{name: "tests/" + name + "/testdata" + strings.TrimPrefix(file, top), mode: isFile | 0o644, data: text})
+			return err
+		})
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 // initramfs is all that the machine has: the two programs, the modules, and a
@@ -97,6 +133,7 @@ func initramfs(k *kernel, b binaries, without []string) ([]byte, error) {
 	for _, applet := range []string{"sh", "cat", "ls", "id", "ip", "hostname", "sleep", "tty", "stty", "true", "wget"} {
 		files = append(files, entry{name: "tree/bin/" + applet, mode: isLink | 0o777, data: []byte("busybox")})
 	}
+	files = append(files, b.tests...)
 	files = append(files, k.modules.without(without).files(k.release)...)
 	var out bytes.Buffer
 	err := writeCpio(&out, files)
@@ -131,6 +168,11 @@ func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o o
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-"+b.target.qemu, b.arguments(k, initrd)...)
 	cmd.WaitDelay = 5 * time.Second
+	// It ends with us, also when we are killed: the signal comes when the thread
+	// ends that has started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	serial, err := cmd.StdoutPipe()
 	if err != nil {
 		o.err = err

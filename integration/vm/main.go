@@ -7,6 +7,7 @@
 //
 //	vm -arch arm64 -kernel 6.1    one boot
 //	vm -all                       all that are known; makes the table of docs/hosts.md
+//	vm -arch s390x -tests         and the tests of the packages there
 //	vm -ci                        those that every change must pass
 //	vm -missing                   without one module after another
 //	vm -ram                       the smallest memory, by bisection
@@ -20,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +52,7 @@ func run() error {
 	version := flag.String("kernel", "6.1", "boot a `KERNEL`: 5.10, 6.1, 6.12, or 7 for the newest")
 	cases := flag.String("cases", "", "run these `CASES` only, joined by commas")
 	without := flag.String("without", "", "leave out these `MODULES`, joined by commas")
+	tests := flag.Bool("tests", false, "run the tests of the packages there too")
 	memory := flag.Int("m", 0, "memory in `MB`")
 	kvm := flag.Bool("kvm", false, "use /dev/kvm; where that is itself emulated, stock kernels hang in it")
 	all := flag.Bool("all", false, "boot every target with every kernel")
@@ -105,6 +108,7 @@ func run() error {
 	}
 	for i := range boots {
 		boots[i].words = append(boots[i].words, words...)
+		boots[i].tests = boots[i].tests || *tests
 		if boots[i].memory = boots[i].target.memory; *memory != 0 {
 			boots[i].memory = *memory
 		}
@@ -188,9 +192,14 @@ func (b *bench) one(what boot) outcome {
 	if err != nil {
 		return outcome{boot: what, release: what.kernel, err: err}
 	}
-	bin, err := b.binaries(what.target)
+	bin, err := b.binaries(what.target, what.tests)
 	if err != nil {
 		return outcome{boot: what, release: k.release, err: err}
+	}
+	if what.tests {
+		// They are as large as all the rest.
+		what.memory *= 2
+		what.words = append(slices.Clone(what.words), "vm.tests=yes")
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), b.patience, fmt.Errorf("ended after %v", b.patience))
 	defer cancel()
@@ -199,12 +208,13 @@ func (b *bench) one(what boot) outcome {
 }
 
 // binaries builds what a target runs, once.
-func (b *bench) binaries(t target) (binaries, error) {
+func (b *bench) binaries(t target, tests bool) (binaries, error) {
 	b.mu.Lock()
-	f := b.built[t.name]
+	key := fmt.Sprint(t.name, tests)
+	f := b.built[key]
 	if f == nil {
-		f = sync.OnceValues(func() (binaries, error) { return build(t, b.ldflags) })
-		b.built[t.name] = f
+		f = sync.OnceValues(func() (binaries, error) { return build(t, b.ldflags, tests) })
+		b.built[key] = f
 	}
 	b.mu.Unlock()
 	return f()
@@ -221,9 +231,16 @@ func tools(boots []boot) error {
 	if len(install) == 0 {
 		return nil
 	}
-	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-qqy", "--no-install-recommends"}, install...)} {
-		if out, err := exec.Command("apt-get", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+	slices.Sort(install)
+	for _, args := range [][]string{
+		{"apt-get", "update", "-qq"},
+		append([]string{"apt-get", "install", "-qqy", "--no-install-recommends"}, slices.Compact(install)...),
+	} {
+		if os.Geteuid() != 0 {
+			args = append([]string{"sudo"}, args...)
+		}
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -364,4 +365,22 @@ func testMissing(m *machine) error {
 		return err2
 	}
 	return errors.Join(err, differences(m.before, after))
+}
+
+// The packages' own tests, of which most ask for nothing but a kernel: messages
+// and structures are what they must be on this architecture.
+func testPackages(*machine) error {
+	programs, err := filepath.Glob("/tests/*/test")
+	if err != nil || len(programs) == 0 {
+		return fmt.Errorf("there are no tests: %v", err)
+	}
+	var errs []error
+	for _, program := range programs {
+		cmd := exec.Command(program)
+		cmd.Dir = filepath.Dir(program)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w\n%s", program, err, out))
+		}
+	}
+	return errors.Join(errs...)
 }

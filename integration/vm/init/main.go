@@ -14,6 +14,7 @@
 // runs in the containers (see verbs). Words for it on the kernel's command line:
 //
 //	vm.cases=NAME,NAME   these cases only; "none" for none
+//	vm.tests=yes         and the tests of the packages
 //	vm.modules=no        leave the loading of modules to ./main
 //	vm.want=WORD,WORD    what ./main must say in the case "missing"; "ok" if it must run
 package main
@@ -85,7 +86,11 @@ func boot() error {
 	}
 	peak := watchMemory()
 	passed, total := 0, 0
-	for _, c := range chosen(word("vm.cases")) {
+	list := chosen(word("vm.cases"))
+	if word("vm.tests") != "" {
+		list = append(list, testCase{name: "tests", run: testPackages})
+	}
+	for _, c := range list {
 		began := time.Now()
 		err := c.run(m)
 		reap()
