@@ -30,6 +30,7 @@ type store struct {
 	dir     string
 	mirrors []mirror
 	mu      sync.Mutex // apt-get locks; one at a time
+	apts    map[string]apt
 }
 
 // mirror is a place that this machine gets its own Debian packages from.
@@ -44,7 +45,7 @@ func openStore() (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{dir: filepath.Join(dir, "container-vm")}
+	s := &store{dir: filepath.Join(dir, "container-vm"), apts: map[string]apt{}}
 	out, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT)", "Created-By: Packages").Output()
 	if err != nil {
 		return nil, fmt.Errorf("apt-get indextargets: %w", err)
@@ -129,7 +130,11 @@ func (a apt) run(name string, args ...string) ([]byte, error) {
 
 // apt is ready to download for an architecture from a suite.
 func (s *store) apt(arch, suite string) (apt, error) {
-	a := apt{filepath.Join(s.dir, "apt", arch+"-"+suite), arch}
+	a, ready := s.apts[arch+"-"+suite]
+	if ready {
+		return a, nil
+	}
+	a = apt{filepath.Join(s.dir, "apt", arch+"-"+suite), arch}
 	if err := os.MkdirAll(filepath.Join(a.dir, "lists", "partial"), 0o755); err != nil {
 		return a, err
 	}
@@ -148,6 +153,9 @@ func (s *store) apt(arch, suite string) (apt, error) {
 	err := error(nil)
 	if suite == "sid" || update(true) != nil {
 		err = update(false)
+	}
+	if err == nil {
+		s.apts[arch+"-"+suite] = a
 	}
 	return a, err
 }
