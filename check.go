@@ -117,6 +117,8 @@ func probe(x *narrator) []finding {
 			switch {
 			case f.Optional:
 				found.Lost = "a client that goes on writing to a dead container's connection is not told"
+			case f.Publish:
+				found.Lost = "-p is refused"
 			case family == nat.IPv4:
 				found.Needed, found.Lost = true, "no leases, no way out by the host's address, no published ports (-nat=false does without)"
 			case family == nat.IPv6:

@@ -86,18 +86,21 @@ func (n *network) tryClaim(container int, dirs []string, want *nat.Claim) (*guar
 }
 
 // tables makes the tables that a claim is put in, if they aren't there. A
-// kernel without nf_tables for bridges does without the guard.
+// kernel without nf_tables for bridges does without the guard, and the caller is
+// told.
 func (n *network) tables(want *nat.Claim) error {
 	err := n.makeTables(want.Families())
 	if want.MAC == nil || !noFamily(err) {
 		return err
 	}
-	if berr := rulesets(n.nat, []nat.Family{nat.Bridge}); !noFamily(berr) {
+	berr := rulesets(n.nat, []nat.Family{nat.Bridge})
+	if !noFamily(berr) {
 		return err // it was another that the kernel has not
 	}
 	if want.Isolated {
-		return fmt.Errorf("-isolate: %w", err)
+		return fmt.Errorf("-isolate: %w", berr)
 	}
+	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", berr)
 	want.MAC = nil
 	return n.makeTables(want.Families())
 }
@@ -106,6 +109,10 @@ func (n *network) tables(want *nat.Claim) error {
 // may have taken them away under containers that run, and what is theirs is put
 // back.
 func (n *network) makeTables(families []nat.Family) error {
+	return withModules(n.x, natModules, func() error { return n.tryTables(families) })
+}
+
+func (n *network) tryTables(families []nat.Family) error {
 	there, err := nat.Tables(n.nat)
 	if err != nil || len(missing(there, families)) == 0 {
 		return err
@@ -120,9 +127,10 @@ func (n *network) makeTables(families []nat.Family) error {
 	return s.restore()
 }
 
-// noFamily tells whether an error is that nf_tables has no such family.
+// noFamily tells whether an error is that nf_tables has no such family, or not
+// what it takes.
 func noFamily(err error) bool {
-	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT)
 }
 
 // rulesets makes the tables of families, if they aren't there, with what is
@@ -132,8 +140,9 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 	if err != nil {
 		return err
 	}
-	var need, all []nl.Request
+	var least, need, all []nl.Request
 	for _, f := range missing(there, families) {
+		least = append(least, f.Unpublished()...)
 		need = append(need, f.Ruleset()...)
 		all = append(all, f.Ruleset()...)
 		all = append(all, f.Optional()...)
@@ -144,6 +153,12 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 	err = nat.Commit(c, all)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = nat.Commit(c, need) // the kernel lacks something, perhaps what is optional
+	}
+	if errors.Is(err, unix.ENOENT) {
+		// Or what only published ports take: they are refused, then.
+		if lerr := nat.Commit(c, least); lerr == nil || errors.Is(lerr, unix.EEXIST) {
+			err = lerr
+		}
 	}
 	if errors.Is(err, unix.EEXIST) {
 		// Another run was faster, with one of them at least.

@@ -62,7 +62,10 @@ func (n *network) findBridge(u *undo) error {
 }
 
 func (n *network) makeBridge(u *undo) error {
-	if err := n.route.Do(rtnl.Bridge(n.o.bridge, bridgeMAC(n.o.gateways))); err != nil {
+	err := withModules(n.x, linkModules, func() error {
+		return n.route.Do(rtnl.Bridge(n.o.bridge, bridgeMAC(n.o.gateways)))
+	})
+	if err != nil {
 		return err
 	}
 	br, err := rtnl.Get(n.route, rtnl.GetLink(n.o.bridge))

@@ -60,7 +60,10 @@ func readyNetwork(o *options, stderr io.Writer, u *undo) (*network, error) {
 	}
 	n := &network{o: o, x: o.x, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
 	if o.nat {
-		n.nat, err = nat.Dial(o.x.tracer())
+		err = withModules(o.x, natModules, func() error {
+			n.nat, err = nat.Dial(o.x.tracer())
+			return err
+		})
 	}
 	if err == nil {
 		err = n.ready(u)
@@ -185,12 +188,12 @@ func (n *network) makeVeth(pid int) error {
 	if !n.o.nat {
 		// The name may be another's veth, which is to be left alone: where one
 		// request of several fails, rtnetlink goes on with the next.
-		if err := n.route.Do(reqs[0]); err != nil {
+		if err := withModules(n.x, linkModules, func() error { return n.route.Do(reqs[0]) }); err != nil {
 			return err
 		}
 		reqs = reqs[1:]
 	}
-	err := n.route.Do(reqs...)
+	err := withModules(n.x, linkModules, func() error { return n.route.Do(reqs...) })
 	if err != nil {
 		return err
 	}

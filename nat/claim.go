@@ -288,8 +288,11 @@ func elements(typ uint16, flags netlink.HeaderFlags, held []Lease, ports []Publi
 			at = append(at, e)
 		}
 		reqs = append(reqs, chunks(f.leases(), typ, flags, holders)...)
-		reqs = append(reqs, chunks(f.publishedAt(), typ, flags, at)...)
-		reqs = append(reqs, chunks(f.published(), typ, flags, any)...)
+		ports := append(chunks(f.publishedAt(), typ, flags, at), chunks(f.published(), typ, flags, any)...)
+		for i := range ports {
+			ports[i].Advice = []nl.Advice{{Errno: unix.ENOENT, Text: "when the table was made, the kernel lacked what publishing takes: " + f.publishOptions() + "; once it is there: main down"}}
+		}
+		reqs = append(reqs, ports...)
 	}
 	return reqs
 }

@@ -132,7 +132,7 @@ const (
 func guardRules() []rule {
 	var all []rule
 	add := func(chain, text string, exprs ...expr.Any) {
-		all = append(all, rule{chain: chain, text: text, exprs: exprs})
+		all = append(all, rule{chain: chain, text: text, needs: bridgeOptions, exprs: exprs})
 	}
 	drop, accept := verdict(expr.VerdictDrop), verdict(expr.VerdictAccept)
 	ipv6 := func(more ...expr.Any) []expr.Any {

@@ -102,10 +102,20 @@ const (
 	natOptions  = "nf_tables' dnat statement: CONFIG_NFT_NAT, module nft_nat"
 	masqOptions = "nf_tables' masquerade and ct expressions: CONFIG_NFT_MASQ, CONFIG_NFT_CT, modules nft_masq and nft_ct"
 	ctOptions   = "nf_tables' ct expression: CONFIG_NFT_CT, module nft_ct"
+
+	// Where CONFIG_NFT_BRIDGE_META is a module, what bridges know of the meta
+	// expression is all in there.
+	bridgeOptions = "nf_tables for bridges: CONFIG_NF_TABLES_BRIDGE, CONFIG_NFT_BRIDGE_META, module nft_meta_bridge"
 )
 
 func (l layer) fibOptions() string {
 	return "nf_tables' fib expression: CONFIG_NFT_FIB, CONFIG_NFT_FIB_" + l.options + ", module nft_fib_" + strings.ToLower(l.options)
+}
+
+// publishOptions is what published ports take.
+func (f Family) publishOptions() string {
+	name := f.layer().options
+	return "CONFIG_NFT_FIB_" + name + " and CONFIG_NFT_NAT, modules nft_fib_" + strings.ToLower(name) + " and nft_nat"
 }
 
 // rules are all rules of a family's table; containers add none.
@@ -225,6 +235,37 @@ func (f Family) Ruleset() []nl.Request {
 	return reqs
 }
 
+// publishing tells whether a chain is there for published ports alone.
+func publishing(chain string) bool {
+	return chain == "publish" || chain == "prerouting" || chain == "output"
+}
+
+// Unpublished is Ruleset for a kernel that lacks what publishing a port takes,
+// the fib expression or dnat. In this table there is nothing that a port could be
+// put into: to try is refused with ENOENT.
+func (f Family) Unpublished() []nl.Request {
+	if f == Bridge {
+		return f.Ruleset()
+	}
+	reqs := []nl.Request{f.newTable()}
+	for _, s := range f.sets() {
+		if s.name != f.published().name && s.name != f.publishedAt().name {
+			reqs = append(reqs, s.request())
+		}
+	}
+	for _, c := range f.chains() {
+		if !publishing(c.name) {
+			reqs = append(reqs, c.request(f))
+		}
+	}
+	for _, r := range f.rules() {
+		if !publishing(r.chain) {
+			reqs = append(reqs, r.request(f))
+		}
+	}
+	return reqs
+}
+
 // What follows are the expressions, with the meaning that `nft --debug=netlink`
 // prints beside each.
 
@@ -310,6 +351,7 @@ type Feature struct {
 	Options  string       // what brings it into the kernel
 	Requests []nl.Request // a transaction that needs it, for a namespace without the table
 	Optional bool         // the ruleset is made without it
+	Publish  bool         // only published ports take it (Unpublished)
 }
 
 // Features are the parts that the family's table is made of, each with what it
@@ -320,7 +362,7 @@ func (f Family) Features() []Feature {
 		base = append(base, s.request())
 	}
 	if f == Bridge {
-		return []Feature{{Name: "guard", Options: f.option(), Requests: f.Ruleset()}}
+		return []Feature{{Name: "guard", Options: f.option() + " CONFIG_NFT_BRIDGE_META", Requests: f.Ruleset()}}
 	}
 	all := []Feature{{Name: "nf_tables", Options: "CONFIG_NF_TABLES " + f.option(), Requests: base}}
 	nats := slices.Clone(base)
@@ -340,7 +382,8 @@ func (f Family) Features() []Feature {
 				reqs = append(reqs, r.request(f))
 			}
 		}
-		all = append(all, Feature{Name: part.name, Options: part.options, Requests: reqs})
+		publish := part.needs == natOptions || part.needs == f.layer().fibOptions()
+		all = append(all, Feature{Name: part.name, Options: part.options, Requests: reqs, Publish: publish})
 	}
 	return append(all, Feature{Name: "reject", Options: f.layer().cutOptions(), Requests: slices.Concat(base, f.Optional()), Optional: true})
 }

@@ -127,6 +127,10 @@ type rule struct {
 }
 
 func (r rule) request(f Family) nl.Request {
+	needs := r.needs
+	if needs == "" {
+		needs = "nf_tables: CONFIG_NF_TABLES"
+	}
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWRULE),
 		Flags: add | netlink.Append,
@@ -150,7 +154,7 @@ func (r rule) request(f Family) nl.Request {
 		What: fmt.Sprintf("chain %s %s: add rule %q", f.table(), r.chain, r.text),
 		Cmd:  fmt.Sprintf("nft add rule %s %s %s", f.table(), r.chain, shellQuote(r.text)),
 		Advice: []nl.Advice{
-			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + r.needs},
+			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + needs},
 		},
 	}
 }
