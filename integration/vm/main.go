@@ -51,6 +51,7 @@ func run() error {
 	arch := flag.String("arch", "amd64", "boot a machine of this `GOARCH`, with arm also arm/7, arm/6, arm/5")
 	version := flag.String("kernel", "6.1", "boot a `KERNEL`: 5.10, 6.1, 6.12, or 7 for the newest")
 	cases := flag.String("cases", "", "run these `CASES` only, joined by commas")
+	unloaded := flag.Bool("unloaded", false, "leave the loading of modules to ./main")
 	without := flag.String("without", "", "leave out these `MODULES`, joined by commas")
 	tests := flag.Bool("tests", false, "run the tests of the packages there too")
 	memory := flag.Int("m", 0, "memory in `MB`")
@@ -83,6 +84,9 @@ func run() error {
 	words := []string{}
 	if *cases != "" {
 		words = append(words, "vm.cases="+*cases)
+	}
+	if *unloaded {
+		words = append(words, "vm.modules=no")
 	}
 	var boots []boot
 	switch {

@@ -33,8 +33,9 @@ func mounts() error {
 	return nil
 }
 
-// loadModules loads the modules in the order that was written down for it.
-func loadModules() error {
+// loadModules loads the modules in the order that was written down for it; all,
+// or the few that this program has need of.
+func loadModules(few bool) error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return err
@@ -45,6 +46,9 @@ func loadModules() error {
 		return err
 	}
 	for name := range strings.FieldsSeq(string(order)) {
+		if few && !strings.Contains(name, "/veth.ko") && !strings.Contains(name, "/ipv6.ko") {
+			continue
+		}
 		if err := loadModule(dir + name); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("load %s: %w", name, err)
 		}

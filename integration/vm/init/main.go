@@ -15,7 +15,8 @@
 //
 //	vm.cases=NAME,NAME   these cases only; "none" for none
 //	vm.tests=yes         and the tests of the packages
-//	vm.modules=no        leave the loading of modules to ./main
+//	vm.modules=no        load no more than what the cable to the outside takes, and
+//	                     leave the rest to ./main
 //	vm.want=WORD,WORD    what ./main must say in the case "missing"; "ok" if it must run
 package main
 
@@ -75,10 +76,8 @@ func boot() error {
 		return err
 	}
 	say("up")
-	if word("vm.modules") != "no" {
-		if err := loadModules(); err != nil {
-			return err
-		}
+	if err := loadModules(word("vm.modules") == "no"); err != nil {
+		return err
 	}
 	m, err := newMachine()
 	if err != nil {
