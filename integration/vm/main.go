@@ -47,8 +47,8 @@ type bench struct {
 }
 
 func run() error {
-	arch := flag.String("arch", "amd64", "boot a machine of this `GOARCH`, with arm also arm/7, arm/6, arm/5")
-	version := flag.String("kernel", "6.1", "boot a `KERNEL`: 5.10, 6.1, 6.12, or 7 for the newest")
+	arch := flag.String("arch", "amd64", "boot machines of these `GOARCH`es, joined by commas; of arm there are arm/7, arm/6 and arm/5")
+	version := flag.String("kernel", "6.1", "boot a `KERNEL`: 5.10, 6.1, 6.12, 7 for the newest, or all")
 	cases := flag.String("cases", "", "run these `CASES` only, joined by commas")
 	unloaded := flag.Bool("unloaded", false, "leave the loading of modules to ./main")
 	without := flag.String("without", "", "leave out these `MODULES`, joined by commas")
@@ -104,18 +104,26 @@ func run() error {
 	case *missing:
 		boots = missingBoots()
 	default:
-		t, ok := find(*arch)
-		if !ok || suiteOf(*version) == "" {
-			return fmt.Errorf("no target %s with kernel %s is known", *arch, *version)
-		}
-		boots = []boot{{target: t, kernel: *version}}
-		if *without != "" {
-			boots[0].without = strings.Split(*without, ",")
+		for name := range strings.SplitSeq(*arch, ",") {
+			t, ok := find(name)
+			kernels := []string{*version}
+			if *version == "all" {
+				kernels = t.kernels
+			}
+			if !ok || suiteOf(kernels[0]) == "" {
+				return fmt.Errorf("no target %s with kernel %s is known", name, *version)
+			}
+			for _, k := range kernels {
+				boots = append(boots, boot{target: t, kernel: k})
+			}
 		}
 	}
 	for i := range boots {
 		boots[i].words = append(boots[i].words, words...)
 		boots[i].speed = speed
+		if *without != "" {
+			boots[i].without = strings.Split(*without, ",")
+		}
 		boots[i].tests = boots[i].tests || *tests
 		if boots[i].memory = boots[i].target.memory; *memory != 0 {
 			boots[i].memory = *memory
