@@ -9,7 +9,7 @@ import "strings"
 func ciBoots() []boot {
 	var boots []boot
 	for _, which := range []struct{ target, kernel string }{
-		{"amd64", "5.10"}, {"amd64", "7"}, {"arm64", "6.1"}, {"mipsle", "6.1"}, {"s390x", "6.1"},
+		{"amd64", "5.10"}, {"amd64", "7"}, {"arm64", "6.1"}, {"386", "6.1"}, {"s390x", "6.1"},
 	} {
 		t, _ := find(which.target)
 		boots = append(boots, boot{target: t, kernel: which.kernel})
