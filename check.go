@@ -27,6 +27,7 @@ type finding struct {
 	Config string `json:"config"` // the kernel's options that bring it
 	Lost   string `json:"lost"`   // what does not work without it
 	Error  string `json:"error"`  // how the kernel refused, empty when OK
+	Loads  string `json:"loads"`  // the modules that a run loads then, to have it (withModules)
 }
 
 // check tries what a run does, in a network namespace that is thrown away, and
@@ -39,7 +40,7 @@ func check(args []string, w, stderr io.Writer) (status int, err error) {
 	defer x.close()
 	all := probe(x)
 	for _, f := range all {
-		if f.Needed && !f.OK {
+		if f.Needed && !f.OK && f.Loads == "" {
 			status = 1
 		}
 	}
@@ -53,6 +54,8 @@ func check(args []string, w, stderr io.Writer) (status int, err error) {
 		switch {
 		case f.OK:
 			fmt.Fprintf(t, "ok\t%s\t%s\n", f.Name, f.Config)
+		case f.Loads != "":
+			fmt.Fprintf(t, "loads\t%s\t%s\ta run loads modules first: %s\n", f.Name, f.Config, f.Loads)
 		default:
 			fmt.Fprintf(t, "missing\t%s\t%s\twithout it: %s (%s)\n", f.Name, f.Config, f.Lost, f.Error)
 		}
@@ -93,11 +96,11 @@ func probe(x *narrator) []finding {
 		defer links.kill()
 		err = links.conn.Do(rtnl.Bridge("br0", net.HardwareAddr{0x02, 0x42, 172, 16, 0, 100}))
 	}
-	add(finding{Name: "bridge", Needed: true, Config: "CONFIG_BRIDGE", Lost: everything}, err)
+	add(finding{Name: "bridge", Needed: true, Config: "CONFIG_BRIDGE", Lost: everything, Loads: wouldLoad(err, linkModules[:1])}, err)
 	if links != nil {
 		err = links.conn.Do(rtnl.Veth("veth0", nil, "", 0, 0, rtnl.VethPeer{Name: insideName, PID: links.pid}))
 	}
-	add(finding{Name: "veth", Needed: true, Config: "CONFIG_VETH", Lost: everything}, err)
+	add(finding{Name: "veth", Needed: true, Config: "CONFIG_VETH", Lost: everything, Loads: wouldLoad(err, linkModules[1:])}, err)
 
 	rules, err := newBurrow(x, unix.CLONE_NEWNET, unix.NETLINK_NETFILTER)
 	if err == nil {
@@ -110,7 +113,7 @@ func probe(x *narrator) []finding {
 					err = nat.Commit(rules.conn, []nl.Request{family.DeleteTable()})
 				}
 			}
-			found := finding{Name: f.Name, Config: f.Options}
+			found := finding{Name: f.Name, Config: f.Options, Loads: wouldLoad(err, natModules)}
 			if family == nat.IPv6 {
 				found.Name += " for IPv6"
 			}

@@ -51,6 +51,19 @@ func withModules(x *narrator, wanted []string, do func() error) error {
 	return err
 }
 
+// wouldLoad is the names of the modules that withModules would load upon an error.
+func wouldLoad(err error, wanted []string) string {
+	if err == nil || !wantsModule(err) || kernelLoads() || os.Geteuid() != 0 {
+		return ""
+	}
+	files, _ := kernelModules().missing(wanted) // if that fails, there are none
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = moduleName(file)
+	}
+	return strings.Join(names, " ")
+}
+
 // wantsModule tells whether an error may stand for a module that is missing: a
 // kind of link, a netlink family, a part of nf_tables.
 func wantsModule(err error) bool {

@@ -95,7 +95,7 @@ func mayBeRootfs() bool {
 	if err := unix.Statfs("/", &st); err != nil {
 		return false
 	}
-	kind := uint32(st.Type) //nolint:unconvert // it is of another type on other architectures
+	kind := uint32(st.Type)
 	return kind == unix.RAMFS_MAGIC || kind == unix.TMPFS_MAGIC
 }
 

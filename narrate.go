@@ -336,7 +336,7 @@ func (x *narrator) steps(p *program, steps []step, label string) {
 		}
 		x.step(label, s.words(objects))
 		if s.skip > 0 && s.pass[0] != 0 {
-			instead, label = s.skip, label+" if "+s.orElseIf()
+			instead, label = s.skip, label+" if "+s.pass[0].Error()
 		}
 		for _, r := range s.sends {
 			x.step(label, words(r))

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -105,17 +104,6 @@ func (s step) orElse(instead []step, errnos ...unix.Errno) []step {
 	s = s.passing(errnos...)
 	s.skip = int32(len(instead))
 	return append([]step{s}, instead...)
-}
-
-// orElseIf is the errors that a step has others stand in for it upon.
-func (s step) orElseIf() string {
-	var all []string
-	for _, e := range s.pass {
-		if e != 0 {
-			all = append(all, unix.ErrnoName(e))
-		}
-	}
-	return strings.Join(all, " or ")
 }
 
 // entered are the namespaces that an exec enters, as /proc/PID/ns has them. The

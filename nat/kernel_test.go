@@ -390,3 +390,42 @@ func TestHostToItself(t *testing.T) {
 		t.Errorf("the server sees %s", got)
 	}
 }
+
+// In the table of a kernel that lacks what publishing takes there are leases, and
+// no port can be had; what lists and releases doesn't mind.
+func TestUnpublished(t *testing.T) {
+	netns(t)
+	for _, f := range Families {
+		commit(t, f.Unpublished())
+	}
+	c := dial(t)
+	address := netip.MustParseAddr("172.16.0.30")
+	claim := Claim{Bridge: "br0", Networks: []netip.Prefix{netip.MustParsePrefix("172.16.0.0/24")}, Addresses: []netip.Addr{address}, Index: 7}
+	port := claim
+	port.Ports = []Port{{Proto: unix.IPPROTO_TCP, HostPort: 80, Port: 8000}}
+	err := Commit(c, port.Take())
+	const advice = "the kernel lacked what publishing takes: CONFIG_NFT_FIB_IPV4 and CONFIG_NFT_NAT, modules nft_fib_ipv4 and nft_nat"
+	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), advice) {
+		t.Errorf("a port is refused with %v", err)
+	}
+	if leases, err := Leases(c); err != nil || len(leases) > 0 {
+		t.Errorf("after that there are the leases %v (error %v)", leases, err)
+	}
+	if err := Commit(c, claim.Take()); err != nil {
+		t.Fatal(err)
+	}
+	if ports, err := PublishedPorts(c); err != nil || len(ports) > 0 {
+		t.Errorf("the published ports are %v (error %v)", ports, err)
+	}
+	if err := Commit(c, claim.Release()); err != nil {
+		t.Error(err)
+	}
+	// It needs none of what is missing.
+	for _, f := range Families {
+		for _, r := range f.Unpublished() {
+			if f != Bridge && (strings.Contains(r.What, "fib ") || strings.Contains(r.What, "dnat ip") || strings.Contains(r.What, "prerouting")) {
+				t.Errorf("in it is %s", r.What)
+			}
+		}
+	}
+}
