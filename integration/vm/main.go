@@ -120,7 +120,9 @@ func run() error {
 	}
 	for i := range boots {
 		boots[i].words = append(boots[i].words, words...)
-		boots[i].speed = speed
+		if boots[i].speed = speed; boots[i].target.byWall && !*kvm {
+			boots[i].speed = nil
+		}
 		if *without != "" {
 			boots[i].without = strings.Split(*without, ",")
 		}
