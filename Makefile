@@ -8,6 +8,9 @@
 # make faults     each system call of a run, an exec, a down and a gc goes wrong once (half an hour; FAULTS='-only clone3')
 # make storm      as many containers at once as there can be, and churn: minutes, on a machine with nothing else to do
 # make docs       what a run tells of itself, put into docs/tour.md
+# make vm         boot a bare machine in qemu and run ./main there (ARCH=arm64 KERNEL=6.12; VM='-cases run,nat')
+# make vm-all     every architecture and kernel that is known, and the table of docs/hosts.md; vm-ram: how much memory they need
+# make vm-missing a kernel without one module after another; vm-ci: the boots that every change must pass
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
 # make vuln       known vulnerabilities of what is linked in (govulncheck)
@@ -102,6 +105,26 @@ faults: main tools
 .PHONY: docs
 docs: main
 	$(SUDO) env PATH="$$PATH" MUST_RUN=1 MAIN_BINARY="$$PWD/main" go test ./integration -count=1 -run '^TestTour$$' -update
+
+ARCH     ?= amd64
+KERNEL   ?= 6.1
+RUN_VM   := go run ./integration/vm -ldflags "$(LDFLAGS)"
+
+.PHONY: vm vm-all vm-ram vm-missing vm-ci
+vm:
+	$(RUN_VM) -arch $(ARCH) -kernel $(KERNEL) $(VM)
+
+vm-all:
+	$(RUN_VM) -all -table docs/hosts.md $(VM)
+
+vm-ram:
+	$(RUN_VM) -all -ram -table docs/hosts.md $(VM)
+
+vm-missing:
+	$(RUN_VM) -missing $(VM)
+
+vm-ci:
+	$(RUN_VM) -ci $(VM)
 
 .PHONY: lint
 lint:

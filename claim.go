@@ -90,7 +90,7 @@ func (n *network) tables(want *nat.Claim) error {
 	if want.MAC == nil || !noFamily(err) {
 		return err
 	}
-	berr := rulesets(n.nat, []nat.Family{nat.Bridge})
+	berr := n.tryGuard()
 	if !noFamily(berr) {
 		return err // it was another that the kernel has not
 	}
@@ -100,6 +100,17 @@ func (n *network) tables(want *nat.Claim) error {
 	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", berr)
 	want.MAC = nil
 	return n.makeTables(want.Families())
+}
+
+// tryGuard is how the kernel refuses the guard's table, if it does. Nothing is
+// left of the trial: when it was another table that the kernel has not, the run
+// fails, and leaves the host as it was.
+func (n *network) tryGuard() error {
+	there, err := nat.Tables(n.nat)
+	if err != nil || len(missing(there, []nat.Family{nat.Bridge})) == 0 {
+		return err
+	}
+	return nat.Commit(n.nat, nat.Bridge.Trial())
 }
 
 // makeTables makes the tables of families, if they aren't there. Then somebody

@@ -102,7 +102,7 @@ func (c chain) request(f Family) nl.Request {
 	}
 	if c.typ == "nat" {
 		r.Advice = []nl.Advice{
-			{Errno: unix.ENOENT, Text: "the kernel has no NAT for nf_tables: CONFIG_NFT_NAT, CONFIG_NF_NAT, modules nft_chain_nat and nf_nat"},
+			{Errno: unix.ENOENT, Text: "the kernel has no NAT for nf_tables: CONFIG_NFT_NAT, CONFIG_NF_NAT, CONFIG_NF_CONNTRACK, modules nft_chain_nat, nf_nat and nf_conntrack"},
 			{Errno: unix.EBUSY, Text: "before Linux 4.18 iptable_nat and nf_tables NAT exclude each other: rmmod iptable_nat"},
 		}
 	}
