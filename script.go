@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -245,7 +246,7 @@ func (s *sketch) tools() []string {
 	if s.o.limits.Any() {
 		all = append(all, "flock")
 	}
-	slices.Sort(all)
+	sort.SliceStable(all, func(i, j int) bool { return all[i] < all[j] })
 	return all
 }
 
