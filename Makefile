@@ -8,7 +8,7 @@
 # make fuzz       every fuzz target, FUZZTIME each
 
 SOURCE   := $(shell git describe --always --dirty 2>/dev/null || echo 'unknown source')
-LDFLAGS  := -s -w -buildid= -X 'main.source=$(SOURCE)'
+LDFLAGS  := -s -w -buildid= -funcalign=4 -X 'main.source=$(SOURCE)'
 SOURCES  := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './integration/*')
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 60s

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // capabilities is a set of capabilities, by their numbers in
@@ -106,7 +108,7 @@ func ownCaps() (capabilities, error) {
 
 // lastCap is the highest capability that the kernel knows.
 func lastCap() (int, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	b, err := file.Read("/proc/sys/kernel/cap_last_cap")
 	if err != nil {
 		return 0, err
 	}

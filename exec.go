@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
+	"container/file"
 )
 
 // execOptions is what an exec was asked for.
@@ -177,7 +178,7 @@ func (x *target) close() {
 
 // readStatus reads lines "Name:\tvalue" (proc_pid_status(5)).
 func readStatus(name string) (map[string]string, error) {
-	b, err := os.ReadFile(name)
+	b, err := file.Read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +218,12 @@ func (x *target) hostname() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 2*maxHostname))
-	return strings.TrimSpace(string(b)), err
+	b := make([]byte, 2*maxHostname)
+	n, err := f.Read(b)
+	if err == io.EOF {
+		err = nil
+	}
+	return strings.TrimSpace(string(b[:n])), err
 }
 
 // findTenant finds the container at an address.

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // volume is a file or directory of the host that the container has too.
@@ -274,7 +276,7 @@ func (p *program) proc(privileged bool) []step {
 		return steps
 	}
 	for _, name := range readOnlyPaths {
-		if _, err := os.Stat(name); err != nil {
+		if there, _ := file.Exists(name); !there {
 			continue // the kernel hasn't got it
 		}
 		steps = append(steps,
@@ -343,10 +345,10 @@ func (p *program) dev(privileged bool) []step {
 func (p *program) hide() []step {
 	var steps []step
 	for _, name := range maskedPaths {
-		st, err := os.Stat(name)
+		there, dir := file.Exists(name)
 		switch {
-		case err != nil: // the kernel hasn't got it
-		case st.IsDir():
+		case !there: // the kernel hasn't got it
+		case dir:
 			steps = append(steps, p.mount("hide "+name, "tmpfs", name, "tmpfs", noNothing|unix.MS_RDONLY, "").passing(unix.ENOENT))
 		default:
 			steps = append(steps, p.mount("hide "+name, "/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))

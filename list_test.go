@@ -46,10 +46,10 @@ func TestWriteObjects(t *testing.T) {
 		Lost   string `json:"lost"`
 		Error  string `json:"error"`
 	}
-	at := time.Date(2026, 11, 23, 15, 14, 36, 950000000, time.FixedZone("", 3600))
+	at := time.Date(2026, 11, 23, 15, 14, 36, 950000000, time.UTC)
 	two := []listed{
 		{"172.16.0.30", []string{"172.16.0.30", "fd00:16::30"}, 4311, "vethb07c11d2", "br0", at, []string{"80:8000/tcp", "53:53/udp"}, true, false, `sh -c "a\b"`},
-		{"172.16.0.31", []string{"172.16.0.31"}, 1, "veth1", "br1", at.UTC().Truncate(time.Second), []string{}, false, true, ""},
+		{"172.16.0.31", []string{"172.16.0.31"}, 1, "veth1", "br1", at.Add(-20 * time.Millisecond), []string{}, false, true, ""},
 	}
 	found := []finding{{"veth", true, false, "CONFIG_VETH", "nothing", ""}, {"bridge", false, true, "", "", "no <such> thing & more"}}
 	for name, c := range map[string]struct {

@@ -3,18 +3,18 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // nameFiles tell a container's programs names: their own, and whom to ask for
@@ -85,7 +85,7 @@ func resolvConf(dns []netip.Addr) ([]byte, error) {
 	}
 	var rest []byte
 	for _, name := range resolverFiles {
-		b, err := os.ReadFile(name)
+		b, err := file.Read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -106,11 +106,10 @@ func resolvConf(dns []netip.Addr) ([]byte, error) {
 // parseResolvConf gives the nameservers that a container can reach, and all
 // lines that name none.
 func parseResolvConf(b []byte) (servers []string, others []byte) {
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "nameserver" {
-			others = append(append(others, lines.Text()...), '\n')
+			others = append(append(others, strings.TrimRight(line, "\r\n")...), '\n')
 			continue
 		}
 		if a, err := netip.ParseAddr(f[1]); err == nil && !a.IsLoopback() && !a.IsUnspecified() {

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -81,16 +80,33 @@ func joinTerminal(master int) (*terminal, error) {
 	go func() {
 		// The end of the caller's input is not the end of the session; as on
 		// any terminal that takes Ctrl-D.
-		_, _ = io.Copy(t.master, os.Stdin)
+		_ = pass(t.master, os.Stdin)
 	}()
 	go func() {
 		defer close(t.output)
 		// EIO, when no process has the slave end any more.
-		if _, err := io.Copy(os.Stdout, t.master); errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := pass(os.Stdout, t.master); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.drain()
 		}
 	}()
 	return t, nil
+}
+
+// pass copies until one end fails or is at its end, which is why. (io.Copy
+// would bring splice and sendfile along, which a terminal has not.)
+func pass(to, from *os.File) error {
+	b := make([]byte, 4096)
+	for {
+		n, err := from.Read(b)
+		if n > 0 {
+			if _, err := to.Write(b[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // raw is what cfmakeraw(3) makes of settings: every byte goes through as it is,

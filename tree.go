@@ -10,6 +10,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // plan looks at the host and at the container's tree and settles what the
@@ -22,7 +24,7 @@ func plan(o *options) (*command, error) {
 	defer root.Close()
 	if o.hasRoot() && !path.IsAbs(o.rootfs) {
 		// From / on, for what is mounted on "." does not show at "." (changeRoot).
-		cwd, err := os.Getwd()
+		cwd, err := unix.Getwd()
 		if err != nil {
 			return nil, fmt.Errorf("the working directory: %w", err)
 		}
@@ -33,7 +35,7 @@ func plan(o *options) (*command, error) {
 			return nil, err
 		}
 		if !o.makes(o.volumes[i]) {
-			if _, err := os.Stat(o.volumes[i].target); err != nil {
+			if there, _ := file.Exists(o.volumes[i].target); !there {
 				return nil, fmt.Errorf("-v %s: the host's own tree has no %s to mount it on", o.volumes[i].source, o.volumes[i].target)
 			}
 		}
@@ -41,7 +43,7 @@ func plan(o *options) (*command, error) {
 	if o.workdir == "" {
 		o.workdir = "/"
 		if !o.hasRoot() {
-			if o.workdir, err = os.Getwd(); err != nil {
+			if o.workdir, err = unix.Getwd(); err != nil {
 				return nil, fmt.Errorf("the working directory: %w", err)
 			}
 		}

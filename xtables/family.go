@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // Family is iptables or ip6tables.
@@ -82,7 +84,7 @@ func (f Family) Opened() (bridges []string, err error) {
 // look reads the table, if there is one, and tells what edit makes of it.
 func (f Family) look(edit func(socket, *table) bool) (changed bool, err error) {
 	// /proc/net is that of the process's first thread, not of this one.
-	names, err := os.ReadFile("/proc/thread-self/net/" + f.names)
+	names, err := file.Read("/proc/thread-self/net/" + f.names)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.Contains(strings.Fields(string(names)), tableName) {
 		return false, nil
 	}
@@ -157,9 +159,11 @@ func lock(wait time.Duration) (unlock func(), err error) {
 		_ = unix.Flock(fd, unix.LOCK_UN)
 		unix.Close(fd)
 	}
+	late := make(chan struct{})
+	defer time.AfterFunc(wait, func() { close(late) }).Stop()
 	select {
 	case <-done:
-	case <-time.After(wait):
+	case <-late:
 		go func() { <-done; release() }()
 		return nil, fmt.Errorf("lock %s: another program has held it for %s", name, wait)
 	}
