@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -240,6 +241,7 @@ func (b *box) failure(r report, c *command) error {
 // wait passes signals on until the container's first process has ended, and
 // returns the command's status.
 func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
+	defer time.AfterFunc(restAfter, rest).Stop()
 	ended := make(chan unix.WaitStatus)
 	failed := make(chan error, 1)
 	go func() {
