@@ -3,11 +3,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"text/tabwriter"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,13 +20,25 @@ import (
 // finding is what "main check -json" says of one thing that the kernel may
 // have. Fields may be added; those that are here stay as they are.
 type finding struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Needed bool   `json:"needed"` // a plain run needs it
-	Config string `json:"config"` // the kernel's options that bring it
-	Lost   string `json:"lost"`   // what does not work without it
-	Error  string `json:"error"`  // how the kernel refused, empty when OK
-	Loads  string `json:"loads"`  // the modules that a run loads then, to have it (withModules)
+	Name   string
+	OK     bool
+	Needed bool   // a plain run needs it
+	Config string // the kernel's options that bring it
+	Lost   string // what does not work without it
+	Error  string // how the kernel refused, empty when OK
+	Loads  string // the modules that a run loads then, to have it (withModules)
+}
+
+func (f finding) fields() []field {
+	return []field{
+		{"name", jsonString(f.Name)},
+		{"ok", strconv.FormatBool(f.OK)},
+		{"needed", strconv.FormatBool(f.Needed)},
+		{"config", jsonString(f.Config)},
+		{"lost", jsonString(f.Lost)},
+		{"error", jsonString(f.Error)},
+		{"loads", jsonString(f.Loads)},
+	}
 }
 
 // check tries what a run does, in a network namespace that is thrown away, and
@@ -45,22 +56,24 @@ func check(args []string, w, stderr io.Writer) (status int, err error) {
 		}
 	}
 	if o.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return status, e.Encode(all)
+		objects := make([][]field, len(all))
+		for i, f := range all {
+			objects[i] = f.fields()
+		}
+		return status, writeObjects(w, objects)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, f := range all {
+	rows := make([][]string, len(all))
+	for i, f := range all {
 		switch {
 		case f.OK:
-			fmt.Fprintf(t, "ok\t%s\t%s\n", f.Name, f.Config)
+			rows[i] = []string{"ok", f.Name, f.Config}
 		case f.Loads != "":
-			fmt.Fprintf(t, "loads\t%s\t%s\ta run loads modules first: %s\n", f.Name, f.Config, f.Loads)
+			rows[i] = []string{"loads", f.Name, f.Config, "a run loads modules first: " + f.Loads}
 		default:
-			fmt.Fprintf(t, "missing\t%s\t%s\twithout it: %s (%s)\n", f.Name, f.Config, f.Lost, f.Error)
+			rows[i] = []string{"missing", f.Name, f.Config, fmt.Sprintf("without it: %s (%s)", f.Lost, f.Error)}
 		}
 	}
-	return status, t.Flush()
+	return status, writeTable(w, rows)
 }
 
 const everything = "no container at all"

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +93,7 @@ func (p *program) strs(list []string) uintptr {
 // keepOnly closes every descriptor from 3 on but some. A child has copies of
 // all that the parent and its caller had open.
 func keepOnly(fds ...int) []step {
-	slices.Sort(fds)
+	sort.SliceStable(fds, func(i, j int) bool { return fds[i] < fds[j] })
 	var steps []step
 	from := 3
 	between := func(first, last uintptr) {

@@ -272,7 +272,7 @@ func lookUp(root int, name, pathList, workdir string) (string, error) {
 			return candidate, nil
 		case errors.Is(err, unix.EACCES):
 			denied = true
-		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR):
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP):
 			return "", execError(candidate, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/cgroup"
+	"container/file"
 )
 
 // execOptions is what an exec was asked for.
@@ -202,7 +203,7 @@ func (x *target) close() {
 
 // readStatus reads lines "Name:\tvalue" (proc_pid_status(5)).
 func readStatus(name string) (map[string]string, error) {
-	b, err := os.ReadFile(name)
+	b, err := file.Read(name)
 	if err != nil {
 		return nil, err
 	}

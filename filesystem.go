@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // volume is a file or directory of the host that the container has too.
@@ -363,7 +365,7 @@ func (p *program) proc(at string, o *options) []step {
 		return steps
 	}
 	for _, name := range readOnlyPaths {
-		if unix.Access(name, unix.F_OK) != nil {
+		if there, _ := file.Exists(name); !there {
 			continue // the kernel hasn't got it
 		}
 		name = at + name
@@ -434,12 +436,11 @@ func (p *program) dev(at string, privileged bool) []step {
 func (p *program) hide(at string) []step {
 	var steps []step
 	for _, name := range maskedPaths {
-		var st unix.Stat_t
-		err := unix.Stat(name, &st)
+		there, dir := file.Exists(name)
 		name = at + name
 		switch {
-		case err != nil: // the kernel hasn't got it
-		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		case !there: // the kernel hasn't got it
+		case dir:
 			steps = append(steps, p.mount("hide "+name, "tmpfs", name, "tmpfs", noNothing|unix.MS_RDONLY, "").passing(unix.ENOENT))
 		default:
 			steps = append(steps, p.mount("hide "+name, at+"/dev/null", name, "", unix.MS_BIND, "").passing(unix.ENOENT))

@@ -132,7 +132,13 @@ func closeGates(x *narrator, c *nl.Conn, bridges []string) error {
 		for _, br := range open {
 			x.note("%s: take the rules for %s out of FORWARD", f.Tool(), br)
 		}
-		for _, br := range slices.Compact(slices.Sorted(slices.Values(append(open, bridges...)))) {
+		all := slices.Clone(open)
+		for _, br := range bridges {
+			if !slices.Contains(all, br) {
+				all = append(all, br)
+			}
+		}
+		for _, br := range all {
 			errs = append(errs, f.Close(br))
 		}
 	}

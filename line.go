@@ -65,18 +65,22 @@ func (l *line) hear() (message, error) {
 	m := message{fd: -1}
 	buf := make([]byte, reportSize)
 	oob := make([]byte, unix.CmsgSpace(4))
-	oobn := 0
+	oobn, flags := 0, 0
 	n, err := ignoringEINTR(func() (n int, err error) {
-		n, oobn, _, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		n, oobn, flags, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		if errors.Is(err, unix.ECONNRESET) {
 			// The child ended before it had read what we wrote. The kernel tells
 			// that first, and once; what it had sent is there still.
-			n, oobn, _, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
+			n, oobn, flags, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		}
 		return n, err
 	})
 	if err != nil {
 		return m, fmt.Errorf("hear from the child: %w", err)
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		// There is no number for the descriptor (scm_detach_fds, net/core/scm.c).
+		return m, fmt.Errorf("take a descriptor from the child: %w", unix.EMFILE)
 	}
 	if oobn > 0 {
 		if m.fd, err = passedFD(oob[:oobn]); err != nil {

@@ -4,16 +4,15 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,16 +23,31 @@ import (
 // listed is a running container, as "main ls -json" prints it. Fields may be
 // added; those that are here stay as they are.
 type listed struct {
-	Address   string    `json:"address"`   // "172.16.0.30", the first
-	Addresses []string  `json:"addresses"` // all
-	PID       int       `json:"pid"`       // of the container's first process, in the host's PID namespace
-	Veth      string    `json:"veth"`      // the host's end
-	Bridge    string    `json:"bridge"`    // that it is on
-	Started   time.Time `json:"started"`
-	Ports     []string  `json:"ports"` // "80:8000/tcp", "127.0.0.1:53:53/udp", "8000-8099:8000-8099/tcp"
-	Isolated  bool      `json:"isolated"`
-	Lost      bool      `json:"lost"` // somebody has taken its leases and ports out of nf_tables
-	Command   string    `json:"command"`
+	Address   string // "172.16.0.30", the first
+	Addresses []string
+	PID       int    // of the container's first process, in the host's PID namespace
+	Veth      string // the host's end
+	Bridge    string // that it is on
+	Started   time.Time
+	Ports     []string // "80:8000/tcp", "127.0.0.1:53:53/udp", "8000-8099:8000-8099/tcp"
+	Isolated  bool
+	Lost      bool // somebody has taken its leases and ports out of nf_tables
+	Command   string
+}
+
+func (l listed) fields() []field {
+	return []field{
+		{"address", jsonString(l.Address)},
+		{"addresses", jsonStrings(l.Addresses)},
+		{"pid", strconv.Itoa(l.PID)},
+		{"veth", jsonString(l.Veth)},
+		{"bridge", jsonString(l.Bridge)},
+		{"started", jsonString(utc(l.Started))},
+		{"ports", jsonStrings(l.Ports)},
+		{"isolated", strconv.FormatBool(l.Isolated)},
+		{"lost", strconv.FormatBool(l.Lost)},
+		{"command", jsonString(l.Command)},
+	}
 }
 
 // ls prints the running containers, which it reads from the kernel: the leases
@@ -58,15 +72,17 @@ func ls(args []string, w, stderr io.Writer) error {
 		return err
 	}
 	if o.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+		objects := make([][]field, len(all))
+		for i, l := range all {
+			objects[i] = l.fields()
+		}
+		return writeObjects(w, objects)
 	}
 	return table(w, all)
 }
 
 func (s *inventory) list() ([]listed, error) {
-	slices.SortFunc(s.live, func(a, b tenant) int { return a.who.addresses[0].Compare(b.who.addresses[0]) })
+	sort.SliceStable(s.live, func(i, j int) bool { return s.live[i].who.addresses[0].Less(s.live[j].who.addresses[0]) })
 	var isolated []uint32
 	if slices.Contains(s.families, nat.Bridge) {
 		var err error
@@ -133,8 +149,9 @@ func (s *inventory) portsOf(t tenant) []nat.Port {
 		}
 		all = append(all, q)
 	}
-	slices.SortFunc(all, func(a, b nat.Port) int {
-		return cmp.Or(cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		return cmp.Or(cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort)) < 0
 	})
 	return all
 }
@@ -160,7 +177,7 @@ func portList(ports []nat.Port) []string {
 		}
 		spans = append(spans, span{p, 1})
 	}
-	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.first.HostPort, b.first.HostPort) })
+	sort.SliceStable(spans, func(i, j int) bool { return spans[i].first.HostPort < spans[j].first.HostPort })
 	all := []string{}
 	for _, s := range spans {
 		all = append(all, s.first.RangeString(s.n))
@@ -169,8 +186,7 @@ func portList(ports []nat.Port) []string {
 }
 
 func table(w io.Writer, all []listed) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ADDRESS\tPID\tUP\tNETWORK\tPORTS\tCOMMAND")
+	rows := [][]string{{"ADDRESS", "PID", "UP", "NETWORK", "PORTS", "COMMAND"}}
 	for _, l := range all {
 		ports := strings.Join(l.Ports, ",")
 		switch {
@@ -183,9 +199,21 @@ func table(w io.Writer, all []listed) error {
 		if bridge == "" {
 			bridge = "-" // somebody has taken it away, or the container off it
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", strings.Join(l.Addresses, ","), l.PID, upTime(time.Since(l.Started)), bridge, ports, l.Command)
+		rows = append(rows, []string{
+			strings.Join(l.Addresses, ","), strconv.Itoa(l.PID), upTime(time.Since(l.Started)), bridge, ports, l.Command,
+		})
 	}
-	return t.Flush()
+	return writeTable(w, rows)
+}
+
+// utc is a time as RFC 3339 has it, to the hundredth of a second, which is as
+// far as the kernel tells when a process began. (Package time's way of printing
+// any time brings 30 KB.)
+func utc(t time.Time) string {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	return fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%02dZ", year, month, day, hour, minute, second, t.Nanosecond()/1e7)
 }
 
 // upTime is a duration in its largest unit.

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -105,11 +104,10 @@ func resolvConf(dns []netip.Addr) ([]byte, error) {
 // parseResolvConf gives the nameservers that a container can reach, and all
 // lines that name none.
 func parseResolvConf(b []byte) (servers []string, others []byte) {
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "nameserver" {
-			others = append(append(others, lines.Text()...), '\n')
+			others = append(append(others, strings.TrimRight(line, "\r\n")...), '\n')
 			continue
 		}
 		if a, err := netip.ParseAddr(f[1]); err == nil && !a.IsLoopback() && !a.IsUnspecified() {

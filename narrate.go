@@ -68,7 +68,7 @@ type narrator struct {
 	w        io.Writer
 	terminal int // w's descriptor, if that is a terminal, or -1
 	coloured bool
-	start    time.Time
+	since    func() time.Duration // the start
 
 	file    *os.File // of the capture, nil for none
 	capture *pcap.Writer
@@ -115,7 +115,8 @@ func (n narration) narrate(w io.Writer) (*narrator, error) {
 			x.Message(unix.NETLINK_NETFILTER, nl.Marshal(f.Ruleset()))
 		}
 	}
-	x.start = time.Now()
+	start := time.Now()
+	x.since = func() time.Duration { return time.Since(start) }
 	return x, nil
 }
 
@@ -420,7 +421,7 @@ func (x *narrator) held(fd int, p nat.Port, v4, v6 bool) {
 
 // time is the time since the start.
 func (x *narrator) time() string {
-	return fmt.Sprintf("%.3fms", float64(time.Since(x.start).Nanoseconds())/1e6)
+	return fmt.Sprintf("%.3fms", float64(x.since().Nanoseconds())/1e6)
 }
 
 // line is something that is done by this process.

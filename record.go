@@ -5,15 +5,15 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"container/file"
 	"container/nat"
 	"container/nl"
 )
@@ -65,20 +65,19 @@ func record(pid int) ([]nl.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", runner))
+	dir := fmt.Sprintf("/proc/%d/fd/", runner)
+	fds, err := file.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoRecord
+	}
 	if err != nil {
 		return nil, err
 	}
 	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err != nil || to != "/memfd:"+recordName+" (deleted)" {
+		if to, err := os.Readlink(dir + fd); err != nil || to != "/memfd:"+recordName+" (deleted)" {
 			continue
 		}
-		f, err := os.Open(fd)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		b, err := io.ReadAll(f)
+		b, err := file.Read(dir + fd)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +101,8 @@ func parentOf(pid int) (int, error) {
 // procStat is the fields of /proc/PID/stat from the third on
 // (proc_pid_stat(5)).
 func procStat(pid int) ([]string, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	const least = 20 // up to starttime
+	stat, err := file.Read(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return nil, err
 	}

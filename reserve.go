@@ -3,20 +3,19 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"container/file"
 	"container/nat"
 )
 
@@ -259,12 +258,18 @@ func portOwner(x *narrator, p nat.Port) string {
 	if inode == "" {
 		return ""
 	}
-	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && to == "socket:["+inode+"]" {
-			pid := strings.Split(fd, "/")[2]
-			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-			return fmt.Sprintf("pid %s, %s", pid, strings.TrimSpace(string(comm)))
+	pids, _ := file.List("/proc")
+	for _, pid := range pids {
+		if pid[0] < '0' || pid[0] > '9' {
+			continue
+		}
+		dir := "/proc/" + pid + "/fd/"
+		fds, _ := file.List(dir)
+		for _, fd := range fds {
+			if to, err := os.Readlink(dir + fd); err == nil && to == "socket:["+inode+"]" {
+				comm, _ := file.Read("/proc/" + pid + "/comm")
+				return fmt.Sprintf("pid %s, %s", pid, strings.TrimSpace(string(comm)))
+			}
 		}
 	}
 	return ""
@@ -274,13 +279,11 @@ func portOwner(x *narrator, p nat.Port) string {
 // /proc/net/{tcp,udp}{,6} (proc_pid_net(5)).
 func boundSocket(p nat.Port) string {
 	for _, suffix := range []string{"", "6"} {
-		f, err := os.Open("/proc/self/net/" + p.ProtoName() + suffix)
+		table, err := file.Read("/proc/self/net/" + p.ProtoName() + suffix)
 		if err != nil {
 			continue
 		}
-		inode := findSocket(bufio.NewScanner(f), p)
-		_ = f.Close()
-		if inode != "" {
+		if inode := findSocket(string(table), p); inode != "" {
 			return inode
 		}
 	}
@@ -288,11 +291,11 @@ func boundSocket(p nat.Port) string {
 }
 
 // findSocket reads lines "sl local_address rem_address st … inode …".
-func findSocket(lines *bufio.Scanner, p nat.Port) string {
+func findSocket(table string, p nat.Port) string {
 	const local, state, inode = 1, 3, 9
 	const listen, unconnected = "0A", "07"
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
 		if len(f) <= inode || f[state] != listen && f[state] != unconnected {
 			continue
 		}

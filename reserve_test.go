@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -76,7 +75,7 @@ func TestFindSocket(t *testing.T) {
 		{"no address", one, []string{"10 0050 0A 7", "XYZXYZXY 0050 0A 7", procAddr("::") + "0 0050 0A 7"}, ""},
 	} {
 		text := procNet(c.sockets...)
-		if got := findSocket(bufio.NewScanner(strings.NewReader(text)), c.port); got != c.want {
+		if got := findSocket(text, c.port); got != c.want {
 			t.Errorf("%s: got the inode %q, want %q in\n%s", c.name, got, c.want, text)
 		}
 	}

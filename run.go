@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -269,6 +270,7 @@ func (b *box) failure(r report, c *command) error {
 // wait passes signals on until the container's first process has ended, and
 // returns the command's status.
 func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
+	defer time.AfterFunc(restAfter, rest).Stop()
 	go b.passOn(signals, term)
 	// It is left a zombie at first, so that no signal goes to another process
 	// that has come to have its number.

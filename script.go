@@ -9,9 +9,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -68,7 +68,7 @@ type sketch struct {
 	o       *options
 	c       *command
 	claim   nat.Claim
-	free    *strings.Replacer // of the ports that are to be chosen
+	free    replacer // of the ports that are to be chosen
 	chosen  []nat.Port
 	workdir string // "" is the caller's own
 	before  []string
@@ -113,6 +113,18 @@ func script(o *options, args []string) (string, error) {
 	return s.String(), nil
 }
 
+// absolute is a path from / on.
+func absolute(name string) (string, error) {
+	if path.IsAbs(name) {
+		return path.Clean(name), nil
+	}
+	cwd, err := unix.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("the working directory: %w", err)
+	}
+	return path.Join(cwd, name), nil
+}
+
 // settle is plan for a script: it looks at nothing that takes a privilege, and
 // leaves to the script what may be otherwise when it runs.
 func (s *sketch) settle() (*command, error) {
@@ -123,12 +135,12 @@ func (s *sketch) settle() (*command, error) {
 	}
 	defer unix.Close(root)
 	if o.hasRoot() {
-		if o.rootfs, err = filepath.Abs(o.rootfs); err != nil {
+		if o.rootfs, err = absolute(o.rootfs); err != nil {
 			return nil, err
 		}
 	}
 	for i := range o.volumes {
-		if o.volumes[i].source, err = filepath.Abs(o.volumes[i].source); err != nil {
+		if o.volumes[i].source, err = absolute(o.volumes[i].source); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +149,7 @@ func (s *sketch) settle() (*command, error) {
 	}
 	lookIn := o.workdir
 	if lookIn == "" {
-		if lookIn, err = os.Getwd(); err != nil {
+		if lookIn, err = unix.Getwd(); err != nil {
 			return nil, fmt.Errorf("the working directory: %w", err)
 		}
 	}
@@ -247,7 +259,7 @@ func (s *sketch) tools() []string {
 	if s.o.limits.Any() {
 		all = append(all, "flock")
 	}
-	slices.Sort(all)
+	sort.SliceStable(all, func(i, j int) bool { return all[i] < all[j] })
 	return all
 }
 

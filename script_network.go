@@ -18,7 +18,7 @@ func (s *sketch) choosePorts() {
 	for _, p := range s.o.ports {
 		taken[p.HostPort] = true
 	}
-	var pairs []string
+	var pairs replacer
 	next := uint16(65535)
 	s.o.ports = slices.Clone(s.o.ports)
 	for i := range s.o.ports {
@@ -35,7 +35,7 @@ func (s *sketch) choosePorts() {
 		// The host's port stands last in a key.
 		pairs = append(pairs, fmt.Sprintf(" . %d : ", next), fmt.Sprintf(" . $port%d : ", len(s.chosen)))
 	}
-	s.free = strings.NewReplacer(pairs...)
+	s.free = pairs
 }
 
 // bridge is what findBridge does.
@@ -60,7 +60,7 @@ made of its address, so that the neighbours' ARP entries last when it is made an
 			s.linef(`if [ -z "$(ip -o addr show dev %s to %s)" ]; then`, br, g.Addr())
 			s.indent += "    "
 			s.linef(`ip link show dev %s | grep -q 'alias %s' ||`, br, bridgeAlias)
-			s.linef(`    die "bridge %s has not the address %s, and somebody else made it"`, strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(o.bridge), g)
+			s.linef(`    die "bridge %s has not the address %s, and somebody else made it"`, inQuotes(o.bridge), g)
 			if g.Addr().Is6() {
 				s.comment("The host takes no routes from its containers.")
 				s.line(sysctl(acceptRA(o.bridge), "0"))

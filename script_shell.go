@@ -13,19 +13,40 @@ import (
 // inShell puts the shell's variables in the place of the numbers and names that
 // stand in for them.
 func inShell(line string) string {
-	return strings.NewReplacer(
+	return replacer{
 		fmt.Sprint(standInIndex), "$index",
 		fmt.Sprint(standInPID), "$pid",
 		fmt.Sprint(" mtu ", standInMTU), " ${mtu:+mtu $mtu}",
 		fmt.Sprint(standInNumber), "$number",
-		"'"+standInAlias+"'", `"$alias"`,
+		"'" + standInAlias + "'", `"$alias"`,
 		standInGroup, "$veth",
 		standInMAC.String(), "$mac",
 		hostMAC(standInMAC).String(), "fe${mac#02}",
 		"fe80::31:41ff:fe59:2653", "$linklocal",
 		"0xfe80000000000000003141fffe592653", "$target",
 		"@SETTING@=@VALUE@", "$2=$3",
-	).Replace(line)
+	}.replace(line)
+}
+
+// replacer is pairs of texts: one that is looked for, and one to put in its
+// place. Of several that are found at the same place, the first counts. (That of
+// package strings is three, made for speed.)
+type replacer []string
+
+func (r replacer) replace(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		from, to := s[:1], s[:1]
+		for i := 0; i < len(r); i += 2 {
+			if strings.HasPrefix(s, r[i]) {
+				from, to = r[i], r[i+1]
+				break
+			}
+		}
+		b.WriteString(to)
+		s = s[len(from):]
+	}
+	return b.String()
 }
 
 // shellText is a script that grows.
@@ -85,18 +106,22 @@ func (s *shellText) do(before string, reqs ...nl.Request) {
 }
 
 // transaction adds one of nf_tables: nft(8) sends what it reads in one piece.
-func (s *shellText) transaction(before string, put *strings.Replacer, reqs []nl.Request) {
+func (s *shellText) transaction(before string, put replacer, reqs []nl.Request) {
 	var text strings.Builder
 	for _, r := range reqs {
-		text.WriteString(put.Replace(inShell(inHeredoc(nftLine(r.Cmd)))) + "\n")
+		text.WriteString(put.replace(inShell(inHeredoc(nftLine(r.Cmd)))) + "\n")
 	}
 	s.heredoc(before+"nft -f -", "NFT", text.String(), false)
 }
 
 // inHeredoc keeps a heredoc's shell from reading what is not meant for it.
 func inHeredoc(line string) string {
-	return strings.NewReplacer(`\`, `\\`, `$`, `\$`, "`", "\\`").Replace(line)
+	return replacer{`\`, `\\`, `$`, `\$`, "`", "\\`"}.replace(line)
 }
+
+// inQuotes keeps the shell from reading what is not meant for it in a text that
+// stands between double quotes.
+func inQuotes(text string) string { return strings.ReplaceAll(inHeredoc(text), `"`, `\"`) }
 
 // nftLine is a command line of nft(8) as nft reads it from a file: without its
 // name, and what the shell would take quotes from without these.

@@ -5,12 +5,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"container/file"
 	"container/nat"
 	"container/nl"
 	"container/rtnl"
@@ -40,12 +40,7 @@ func readSysctl(name string) (string, error) {
 }
 
 func writeSysctl(name, value string) error {
-	f, err := os.OpenFile("/proc/sys/"+name, os.O_WRONLY, 0)
-	if err == nil {
-		_, err = f.WriteString(value)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
+	if err := file.Write("/proc/sys/"+name, value); err != nil {
 		return sysctlError(name, "set to "+value, err)
 	}
 	return nil
@@ -59,7 +54,7 @@ func sysctlError(name, what string, err error) error {
 	case errors.Is(err, unix.ENOENT):
 		advice = " (is /proc mounted, and CONFIG_SYSCTL in the kernel?)"
 	}
-	var path *os.PathError
+	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
@@ -130,15 +125,15 @@ func forward6(x *narrator, c *nl.Conn, veth string) error {
 	// In this order they are put back: writing the first sets them all.
 	old := []nat.Sysctl{{Name: ipv6Forward, Value: on}}
 	var listening []string
-	devs, err := os.ReadDir("/proc/sys/net/ipv6/conf")
+	devs, err := file.List("/proc/sys/net/ipv6/conf")
 	if err != nil {
 		return err
 	}
 	for _, dev := range devs {
-		if dev.Name() == veth || dev.Name() == "lo" {
+		if dev == veth || dev == "lo" {
 			continue
 		}
-		forwards, err := readSysctl("net/ipv6/conf/" + dev.Name() + "/forwarding")
+		forwards, err := readSysctl("net/ipv6/conf/" + dev + "/forwarding")
 		if errors.Is(err, unix.ENOENT) {
 			continue // an interface that went away meanwhile
 		}
@@ -146,11 +141,11 @@ func forward6(x *narrator, c *nl.Conn, veth string) error {
 			return err
 		}
 		if forwards != "0" {
-			old = append(old, nat.Sysctl{Name: "net/ipv6/conf/" + dev.Name() + "/forwarding", Value: forwards})
+			old = append(old, nat.Sysctl{Name: "net/ipv6/conf/" + dev + "/forwarding", Value: forwards})
 			continue
 		}
-		name := acceptRA(dev.Name())
-		if ra, err := readSysctl(name); err == nil && ra == "1" && dev.Name() != "all" {
+		name := acceptRA(dev)
+		if ra, err := readSysctl(name); err == nil && ra == "1" && dev != "all" {
 			old = append(old, nat.Sysctl{Name: name, Value: ra})
 			listening = append(listening, name)
 		}
@@ -197,12 +192,12 @@ func beforeForwarding() ([]nat.Sysctl, error) {
 	if redirects != "1" {
 		old = append(old, nat.Sysctl{Name: acceptRedirects, Value: redirects})
 	}
-	devs, err := filepath.Glob("/proc/sys/net/ipv4/conf/*/forwarding")
+	devs, err := file.List("/proc/sys/net/ipv4/conf")
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range devs {
-		name := strings.TrimPrefix(path, "/proc/sys/")
+	for _, dev := range devs {
+		name := "net/ipv4/conf/" + dev + "/forwarding"
 		value, err := readSysctl(name)
 		if errors.Is(err, unix.ENOENT) {
 			continue // an interface that went away meanwhile

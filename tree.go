@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // plan looks at the host and at the container's tree and settles what the
@@ -36,7 +37,7 @@ func plan(o *options) (*command, error) {
 			return nil, err
 		}
 		if !o.makes(o.volumes[i]) {
-			if _, err := os.Stat(o.volumes[i].target); err != nil {
+			if there, _ := file.Exists(o.volumes[i].target); !there {
 				return nil, fmt.Errorf("-v %s: the host's own tree has no %s to mount it on", o.volumes[i].source, o.volumes[i].target)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -78,14 +79,12 @@ func (h host) hierarchies() ([]*hierarchy, error) {
 		}
 		found = append(found, t)
 	}
-	slices.SortStableFunc(found, func(a, b *hierarchy) int {
+	sort.SliceStable(found, func(i, j int) bool {
+		a, b := found[i], found[j]
 		if a.readOnly != b.readOnly {
-			if b.readOnly {
-				return -1
-			}
-			return 1
+			return b.readOnly
 		}
-		return depth(a.root) - depth(b.root)
+		return depth(a.root) < depth(b.root)
 	})
 	return found, nil
 }

@@ -5,13 +5,14 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // remove removes a group and those below it. While processes are in it, it
@@ -59,11 +60,12 @@ func (h host) removeBelow(path string) bool {
 
 // subgroups is the groups right below one.
 func subgroups(path string) []string {
-	entries, _ := os.ReadDir(path) // one that is gone has none
+	names, _ := file.List(path) // one that is gone has none
 	var subs []string
-	for _, e := range entries {
-		if e.IsDir() {
-			subs = append(subs, filepath.Join(path, e.Name()))
+	for _, name := range names {
+		sub := filepath.Join(path, name)
+		if _, dir := file.Exists(sub); dir {
+			subs = append(subs, sub)
 		}
 	}
 	return subs
@@ -106,7 +108,7 @@ func (h host) sweep() error {
 		parent := filepath.Join(t.top, h.parent)
 		// Asked first: of a read-only mount rmdir says that it is one, whatever
 		// is there or not.
-		if _, err := os.Stat(parent); err != nil {
+		if there, _ := file.Exists(parent); !there {
 			continue
 		}
 		for _, group := range subgroups(parent) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // host is what the package knows of the machine, and does to it, that a test
@@ -81,7 +83,7 @@ func write(path, value string) error {
 // read is the content of a file, without the newline at its end. Its error is
 // the kernel's alone.
 func read(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := file.Read(path)
 	return strings.TrimSuffix(string(b), "\n"), cause(err)
 }
 

@@ -6,9 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/mdlayher/netlink"
@@ -281,7 +281,12 @@ func (w wanted) selections() (exact, vague []selection) {
 		}
 	}
 	var byPort []selection
-	for _, port := range slices.Sorted(maps.Keys(w.ports)) {
+	ports := make([]uint16, 0, len(w.ports))
+	for port := range w.ports {
+		ports = append(ports, port)
+	}
+	sort.SliceStable(ports, func(i, j int) bool { return ports[i] < ports[j] })
+	for _, port := range ports {
 		for _, hostIP := range w.ports[port] {
 			udp := selection{proto: unix.IPPROTO_UDP, port: port}
 			switch {

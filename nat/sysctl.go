@@ -3,10 +3,9 @@
 package nat
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -54,8 +53,8 @@ func (f Family) Remembered(c *nl.Conn) ([]Sysctl, error) {
 		return nil, err
 	}
 	// The kernel keeps a set in no order.
-	slices.SortFunc(elems, func(a, b element) int {
-		return cmp.Compare(binary.NativeEndian.Uint32(a.key), binary.NativeEndian.Uint32(b.key))
+	sort.SliceStable(elems, func(i, j int) bool {
+		return binary.NativeEndian.Uint32(elems[i].key) < binary.NativeEndian.Uint32(elems[j].key)
 	})
 	var all []Sysctl
 	for _, e := range elems {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // Family is iptables or ip6tables.
@@ -82,8 +84,8 @@ func (f Family) Opened() (bridges []string, err error) {
 // look reads the table, if there is one, and tells what edit makes of it.
 func (f Family) look(edit func(socket, *table) bool) (changed bool, err error) {
 	// /proc/net is that of the process's first thread, not of this one.
-	names, err := readNames("/proc/thread-self/net/" + f.names)
-	if errors.Is(err, unix.ENOENT) || err == nil && !slices.Contains(names, tableName) {
+	names, err := file.Read("/proc/thread-self/net/" + f.names)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.Contains(strings.Fields(string(names)), tableName) {
 		return false, nil
 	}
 	if err != nil {
@@ -99,21 +101,6 @@ func (f Family) look(edit func(socket, *table) bool) (changed bool, err error) {
 		return false, err
 	}
 	return edit(s, t), nil
-}
-
-// readNames reads the names of the tables, which are few and short.
-func readNames(file string) ([]string, error) {
-	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: file, Err: err}
-	}
-	defer unix.Close(fd)
-	var b [1024]byte
-	n, err := unix.Read(fd, b[:])
-	if err != nil {
-		return nil, &os.PathError{Op: "read", Path: file, Err: err}
-	}
-	return strings.Fields(string(b[:n])), nil
 }
 
 // change reads the table and puts what edit makes of it in its place. Others
@@ -172,9 +159,11 @@ func lock(wait time.Duration) (unlock func(), err error) {
 		_ = unix.Flock(fd, unix.LOCK_UN)
 		unix.Close(fd)
 	}
+	late := make(chan struct{})
+	defer time.AfterFunc(wait, func() { close(late) }).Stop()
 	select {
 	case <-done:
-	case <-time.After(wait):
+	case <-late:
 		go func() { <-done; release() }()
 		return nil, fmt.Errorf("lock %s: another program has held it for %s", name, wait)
 	}

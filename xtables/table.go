@@ -149,7 +149,7 @@ func (t *table) splice(at uint32, n int, e []byte) {
 			t.underflow[h] += by
 		}
 	}
-	t.blob = slices.Replace(t.blob, int(at), int(at)+n, e...)
+	t.blob = slices.Concat(t.blob[:at], e, t.blob[int(at)+n:])
 	if e != nil {
 		t.old = slices.Insert(t.old, i, -1)
 	} else {
