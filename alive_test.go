@@ -31,7 +31,7 @@ func TestAlive(t *testing.T) {
 func TestHolderNumber(t *testing.T) {
 	pid := os.Getpid()
 	number := holderNumber(pid)
-	if number < 0 || number >= 1<<31 || holderPID(number) != pid {
+	if number < 0 || int64(number) >= 1<<31 || holderPID(number) != pid {
 		t.Errorf("process %d has the number %#x", pid, number)
 	}
 	if !holderAlive(number) {

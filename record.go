@@ -101,7 +101,6 @@ func parentOf(pid int) (int, error) {
 // procStat is the fields of /proc/PID/stat from the third on
 // (proc_pid_stat(5)).
 func procStat(pid int) ([]string, error) {
-	const least = 20 // up to starttime
 	stat, err := file.Read(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return nil, err
