@@ -270,8 +270,10 @@ func (b *box) failure(r report, c *command) error {
 // wait passes signals on until the container's first process has ended, and
 // returns the command's status.
 func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
-	defer time.AfterFunc(restAfter, rest).Stop()
 	go b.passOn(signals, term)
+	if b.runsFor(restAfter) {
+		rest()
+	}
 	// It is left a zombie at first, so that no signal goes to another process
 	// that has come to have its number.
 	_, err := ignoringEINTR(func() (int, error) {
@@ -297,6 +299,18 @@ func (b *box) wait(signals <-chan os.Signal, term *terminal) (int, error) {
 		return statusSignal + int(status.Signal()), nil
 	}
 	return status.ExitStatus(), nil
+}
+
+// runsFor tells whether the first process is there a while later. A timer of Go's
+// would take its poller, and two descriptors that may not be left to have.
+func (b *box) runsFor(d time.Duration) bool {
+	pidfd, err := unix.PidfdOpen(b.pid, 0)
+	if err != nil {
+		return false // before Linux 5.3, or none is to be had
+	}
+	defer unix.Close(pidfd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(d.Milliseconds()))
+	return err == nil && n == 0
 }
 
 // passOn passes signals on, as long as there is somebody to pass them to.

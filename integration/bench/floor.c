@@ -411,6 +411,10 @@ static void take(struct batch *b, uint32_t index)
 	element(b, &first, sizeof first, NULL, 0, 0);
 	element(b, &last, sizeof last, NULL, 0, NFT_SET_ELEM_INTERVAL_END);
 	end(b, list);
+	uint32_t gateway = GATEWAY;
+	list = elements(b, NFPROTO_BRIDGE, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "gateways");
+	element(b, &gateway, sizeof gateway, NULL, 0, 0);
+	end(b, list);
 	claim(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, index);
 	guard(b, NFT_MSG_NEWSETELEM, index);
 	commit_transaction(b);
