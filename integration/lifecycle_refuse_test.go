@@ -121,23 +121,7 @@ func TestUsage(t *testing.T) {
 // Who is not root hears that first, and only that.
 func TestOrdinaryUser(t *testing.T) {
 	n := lab.New(t).Host
-	// Where nobody can read it.
-	dir, err := os.MkdirTemp("", "container-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "main")
-	b, err := os.ReadFile(lab.MainBinary(t))
-	if err == nil {
-		err = os.WriteFile(binary, b, 0o755)
-	}
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := copyForAll(t)
 	before := n.Snapshot()
 	for _, args := range []string{"172.16.0.30 true", "-q nonsense", "172.16.0.30 no-such-command", "gc", "down"} {
 		c := n.Command(binary, strings.Fields(args)...)
