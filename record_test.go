@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"container/nat"
@@ -71,7 +72,10 @@ func TestProcStat(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "a) Z 1 (b c")
-	if err := os.WriteFile(program, sleep, 0o755); err != nil {
+	syscall.ForkLock.RLock() // or a child of another test has it open for writing (ETXTBSY)
+	err = os.WriteFile(program, sleep, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range []string{"/bin/sleep", program} {
