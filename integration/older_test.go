@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func TestOlderRun(t *testing.T) {
 			}
 		}
 		c := main("exec", address, "cat")
-		j := &joined{held: &held{Cmd: c, address: address, stderr: h.stderr}}
+		j := &joined{held: &held{Cmd: c, address: address, stderr: new(bytes.Buffer)}}
 		j.start(t)
 		j.joiner = children(t, j.main)[0]
 		j.command = children(t, j.joiner)[0]
