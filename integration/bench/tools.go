@@ -159,6 +159,9 @@ func contenders(o options, t *tools) (all []*contender, missing []string, stop f
 		c := &contender{name: p.name, mode: p.mode, slow: p.slow}
 		err := installed(p.name, p.needs)
 		if err == nil {
+			if p.stop != nil {
+				stops = append(stops, p.stop) // also if it doesn't run
+			}
 			c.argv, err = p.argv(t)
 		}
 		if err == nil {
@@ -168,9 +171,6 @@ func contenders(o options, t *tools) (all []*contender, missing []string, stop f
 		if err != nil {
 			missing = append(missing, fmt.Sprintf("%s (%s): %v", p.name, p.mode, err))
 			continue
-		}
-		if p.stop != nil {
-			stops = append(stops, p.stop)
 		}
 		all = append(all, c)
 	}
