@@ -3,6 +3,7 @@
 package main
 
 import (
+	"container/file"
 	"errors"
 	"fmt"
 	"os"
@@ -106,7 +107,7 @@ func ownCaps() (capabilities, error) {
 
 // lastCap is the highest capability that the kernel knows.
 func lastCap() (int, error) {
-	b, err := readFile("/proc/sys/kernel/cap_last_cap", 16)
+	b, err := file.ReadUpTo("/proc/sys/kernel/cap_last_cap", 16)
 	if err != nil {
 		return 0, err
 	}

@@ -247,7 +247,7 @@ func (x *target) hostname() (string, error) {
 		return "", err
 	}
 	defer unix.Close(fd)
-	b, err := readAll(fd, "etc/hostname", 2*maxHostname)
+	b, err := file.ReadFD(fd, "etc/hostname", 2*maxHostname)
 	return strings.TrimSpace(string(b)), err
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"container/file"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -83,7 +84,7 @@ func resolvConf(dns []netip.Addr) ([]byte, error) {
 	}
 	var rest []byte
 	for _, name := range resolverFiles {
-		b, err := readFile(name, 1<<20)
+		b, err := file.ReadUpTo(name, 1<<20)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

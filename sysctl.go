@@ -32,7 +32,7 @@ func acceptRA(dev string) string { return "net/ipv6/conf/" + dev + "/accept_ra" 
 
 // readSysctl reads a setting. None that is read here has more than a number.
 func readSysctl(name string) (string, error) {
-	b, err := readFile("/proc/sys/"+name, 256)
+	b, err := file.ReadUpTo("/proc/sys/"+name, 256)
 	if err != nil {
 		return "", sysctlError(name, "read", err)
 	}

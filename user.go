@@ -3,6 +3,7 @@
 package main
 
 import (
+	"container/file"
 	"errors"
 	"fmt"
 	"slices"
@@ -103,7 +104,7 @@ func eachEntry(root int, name string, fields int, f func([]string)) error {
 		return fmt.Errorf("in the container's tree: %w", err)
 	}
 	defer unix.Close(fd)
-	b, err := readAll(fd, name, 16<<20)
+	b, err := file.ReadFD(fd, name, 16<<20)
 	if err != nil {
 		return fmt.Errorf("in the container's tree: %w", err)
 	}

@@ -10,32 +10,48 @@ package file
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"sort"
 
 	"golang.org/x/sys/unix"
 )
 
 // Read is the content of a file. Its error is a *fs.PathError.
-func Read(name string) ([]byte, error) {
+func Read(name string) ([]byte, error) { return ReadUpTo(name, math.MaxInt) }
+
+// ReadUpTo is the content of a file, or as many bytes of it. Its error is a
+// *fs.PathError.
+func ReadUpTo(name string, most int) ([]byte, error) {
 	fd, err := open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	return ReadFD(fd, name, most)
+}
+
+// ReadFD is what is left to read of an open file, whose name is for the error
+// alone, or as many bytes of it. Its error is a *fs.PathError.
+func ReadFD(fd int, name string, most int) ([]byte, error) {
 	// What the kernel makes up has no size before it is read: most is less
 	// than this.
-	b := make([]byte, 0, 512)
+	b := make([]byte, 0, min(most, 512))
 	for {
-		n, err := again(func() (int, error) { return unix.Read(fd, b[len(b):cap(b)]) })
-		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
-		}
-		if n == 0 {
-			return b, nil
-		}
-		if b = b[:len(b)+n]; len(b) == cap(b) {
+		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
+		room := b[len(b):min(cap(b), most)]
+		if len(room) == 0 {
+			return b, nil
+		}
+		n, err := again(func() (int, error) { return unix.Read(fd, room) })
+		switch {
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		case n == 0:
+			return b, nil
+		}
+		b = b[:len(b)+n]
 	}
 }
 
