@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -328,8 +329,12 @@ func listen(network, addr string) (io.Closer, error) {
 	return net.Listen(network, addr)
 }
 
-// portFree is a condition: a process of the host can have the port.
+// portFree is a condition: a process of the host can have the port. No program
+// is started meanwhile: until it is executed it would have the socket as well,
+// and the next who asks would find the port taken.
 func portFree(n *lab.Node, network, addr string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return n.Do(func() error {
 		c, err := listen(network, addr)
 		if err == nil {

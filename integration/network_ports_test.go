@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -193,6 +194,17 @@ func TestPortRangeInUse(t *testing.T) {
 	succeed(t, n.Main(append(h.args(31, "-p", "7990-8020:80-110"), "true")...))
 }
 
+// holdPort has a process of the host take a port: this one. What another test
+// starts at that moment has the last socket that was closed here for a little
+// longer, so it is tried until it succeeds.
+func holdPort(t *testing.T, n *lab.Node, network, addr string) (held io.Closer) {
+	t.Helper()
+	lab.Eventually(t, func() error {
+		return n.Do(func() (err error) { held, err = listen(network, addr); return err })
+	})
+	return held
+}
+
 // A process of the host that has one port of a range is named.
 func TestPortRangeOfHostProcess(t *testing.T) {
 	t.Parallel()
@@ -208,18 +220,12 @@ func TestPortRangeOfHostProcess(t *testing.T) {
 		{"tcp6", "[::]:8005", at(hostAddr6, 8005) + ":80", "port [" + hostAddr6 + "]:8005/tcp: it is in use by pid "},
 		{"udp6", "[::1]:8005", "8005:80/udp", "8005/udp: it is in use by pid "},
 	} {
-		var held interface{ Close() error }
-		if err := n.Do(func() (err error) { held, err = listen(tt.network, tt.addr); return err }); err != nil {
-			t.Fatal(err)
-		}
+		held := holdPort(t, n, tt.network, tt.addr)
 		mentions(t, n, tt.words, h.args(30, "-p", "9999:80", "-p", tt.port)...)
 		held.Close()
 	}
 	// Another family's is not in the way.
-	var held interface{ Close() error }
-	if err := n.Do(func() (err error) { held, err = listen("tcp6", "[::1]:8005"); return err }); err != nil {
-		t.Fatal(err)
-	}
+	held := holdPort(t, n, "tcp6", "[::1]:8005")
 	defer held.Close()
 	succeed(t, n.Main("-p", "8000-8010:80-90", addr30, "true"))
 	succeed(t, n.Main(append(h.args(30, "-p", "0.0.0.0:8005:80"), "true")...))

@@ -39,4 +39,4 @@ func Eventually(t testing.TB, condition func() error) {
 
 // patience is how long something may take that must happen: long enough for
 // any machine, as only a failure takes so long.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
