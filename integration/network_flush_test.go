@@ -232,3 +232,20 @@ func TestFlushedGuards(t *testing.T) {
 		t.Errorf("the host heard %q (%v), want what is honest alone", got, err)
 	}
 }
+
+// A table that lacks a part, as one made by another version may, is told from
+// one that isn't there: the run is refused with what to do, and leaves it at
+// that.
+func TestTableOfAnother(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t).Host
+	succeed(t, n.Main(address, "true"))
+	succeed(t, n.Command("nft", "delete", "map", "ip", "container", "lease"))
+	lab.Eventually(t, func() error { return noVeth(n) })
+	before := arrangement(n)
+	mentions(t, n, "map ip container lease: create "+address+" : ", address)
+	mentions(t, n, ": no such file or directory (the table is not as this program makes it", address)
+	lab.Eventually(t, func() error { return unchanged(before, arrangement(n)) })
+	succeed(t, n.Main("down"))
+	succeed(t, n.Main(address, "true"))
+}

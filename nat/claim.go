@@ -186,7 +186,7 @@ func (c Claim) bridge() []nl.Request {
 	for _, n := range c.Networks {
 		f := FamilyOf(n.Addr())
 		network := f.networks().elements(unix.NFT_MSG_NEWSETELEM, add, interval(n)...)
-		network.Advice = []nl.Advice{{Errno: unix.EEXIST, Text: "it overlaps the network of another bridge: nft list set " + f.table() + " " + f.networks().name}}
+		network.Advice = append([]nl.Advice{{Errno: unix.EEXIST, Text: "it overlaps the network of another bridge: nft list set " + f.table() + " " + f.networks().name}}, otherTable...)
 		reqs = append(reqs,
 			f.bridges().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: name, text: quoted}),
 			f.inside().elements(unix.NFT_MSG_NEWSETELEM, add, element{key: concat(name, name), text: quoted + " . " + quoted}),

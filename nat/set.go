@@ -182,6 +182,12 @@ type element struct {
 	text       string // the element in nft(8)'s words
 }
 
+// otherTable is the advice when there is no set to put an element into.
+var otherTable = []nl.Advice{{
+	Errno: unix.ENOENT,
+	Text:  "the table is not as this program makes it, but as another version of it did, or as somebody left it: main down, when its containers have ended",
+}}
+
 // elements is a message about elements of one set: NFT_MSG_NEWSETELEM with
 // flags add or create, or NFT_MSG_DELSETELEM.
 func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) nl.Request {
@@ -199,6 +205,10 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 		}
 	}
 	text := strings.Join(texts, ", ")
+	var advice []nl.Advice
+	if typ == unix.NFT_MSG_NEWSETELEM {
+		advice = otherTable
+	}
 	return nl.Request{
 		Type:  message(typ),
 		Flags: flags,
@@ -211,8 +221,9 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 				}
 			})
 		}),
-		What: fmt.Sprintf("%s %s %s: %s %s", s.kind(), s.family.table(), s.name, verb, text),
-		Cmd:  fmt.Sprintf("nft %s element %s %s %s", verb, s.family.table(), s.name, shellQuote("{ "+text+" }")),
+		What:   fmt.Sprintf("%s %s %s: %s %s", s.kind(), s.family.table(), s.name, verb, text),
+		Cmd:    fmt.Sprintf("nft %s element %s %s %s", verb, s.family.table(), s.name, shellQuote("{ "+text+" }")),
+		Advice: advice,
 	}
 }
 
