@@ -329,7 +329,7 @@ func TestWithoutTable(t *testing.T) {
 			IPv4:   `set ip container bridges: add "br0": no such file or directory`,
 			IPv6:   `set ip6 container bridges: add "br0": no such file or directory`,
 			Bridge: `set bridge container ports: add 4107: no such file or directory`,
-		}[f]; err.Error() != want {
+		}[f] + " (" + otherTable[0].Text + ")"; err.Error() != want {
 			t.Errorf("Take: got the error %q, want %q", err, want)
 		}
 		commit(t, f.Ruleset())

@@ -185,7 +185,7 @@ type element struct {
 // otherTable is the advice when there is no set to put an element into.
 var otherTable = []nl.Advice{{
 	Errno: unix.ENOENT,
-	Text:  "the table is not as this program makes it, but as another version of it did, or as somebody left it: main down, when its containers have ended",
+	Text:  "the table is gone, or another version of main made it: main down, once its containers have ended",
 }}
 
 // elements is a message about elements of one set: NFT_MSG_NEWSETELEM with
