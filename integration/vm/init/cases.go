@@ -42,6 +42,8 @@ var cases = []testCase{
 	{name: "narrate", run: testNarrate},
 	{name: "killed", run: testKilled},
 	{name: "gc", run: testGC},
+	{name: "clock", run: testClock},
+	{name: "full", run: testFull},
 	{name: "down", run: testDown},
 	{name: "missing", run: testMissing, asked: true},
 }

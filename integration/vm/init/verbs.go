@@ -117,15 +117,18 @@ func serve(network, addr string) error {
 	return nil
 }
 
-// ask sends a question, and reads the answer. A machine that is emulated takes
+// askPatience is how long an answer may take: a machine that is emulated takes
 // its time.
+const askPatience = 10 * time.Second
+
+// ask sends a question, and reads the answer.
 func ask(network, addr string) (string, error) {
-	c, err := net.DialTimeout(network, addr, 10*time.Second)
+	c, err := net.DialTimeout(network, addr, askPatience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(askPatience)); err != nil {
 		return "", err
 	}
 	if _, err := fmt.Fprintln(c, "?"); err != nil {
