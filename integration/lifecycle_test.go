@@ -108,7 +108,8 @@ func tryInitOf(n *lab.Node, address string) int {
 
 // findProcesses finds out which processes a run is made of: the command is the
 // child of the container's first process; the runner's other children have names,
-// as soon as they get to run.
+// as soon as they get to run. They may do so later than the command: it returns
+// when they have nothing more to do but to wait.
 func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 	t.Helper()
 	h.init = initOf(t, n, h.address)
@@ -118,13 +119,32 @@ func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 		if want := 2 + min(h.keeper, 1); h.guardian == 0 || len(ours) != want || !slices.Contains(ours, h.init) {
 			return fmt.Errorf("the runner has the children %v; %d is to be one, the guardian %d another, the keeper %d a third, if there is one", ours, h.init, h.guardian, h.keeper)
 		}
-		return nil
+		return errors.Join(leads(h.guardian), hasNothingOpen(h.init))
 	})
 	inside := children(t, h.init)
 	if len(inside) != 1 {
 		t.Fatalf("the container's first process has the children %v, want the command alone", inside)
 	}
 	h.command = inside[0]
+}
+
+// leads is a condition: a process leads a session. To come to that is the
+// guardian's last step before it waits.
+func leads(pid int) error {
+	if f := stat(pid); len(f) < 4 || f[3] != strconv.Itoa(pid) {
+		return fmt.Errorf("process %d leads no session", pid)
+	}
+	return nil
+}
+
+// hasNothingOpen is a condition: a process has no descriptors. To close them all
+// is the last step of a first process, or a joiner, before it waits.
+func hasNothingOpen(pid int) error {
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err == nil && len(fds) > 0 {
+		err = fmt.Errorf("process %d, which waits for the command, has open: %v", pid, fds)
+	}
+	return err
 }
 
 // await waits for a program's end. One that does not end is killed.
