@@ -222,6 +222,7 @@ func TestJobControl(t *testing.T) {
 			step("tty\r", "tty\n/dev/pts/0\n<>")
 			// The words come when the job runs, so it is there to be stopped.
 			step("sh -c 'echo a job; exec sleep 1000'\r", "\na job\n")
+			lab.Eventually(t, func() error { return hasJobAhead(theCommand(t, c.Process.Pid)) })
 			step("\x1a", "Stopped")
 			y.await(t, "<>")
 			step("jobs\r", "[1]+  Stopped")
@@ -233,6 +234,7 @@ func TestJobControl(t *testing.T) {
 			step("jobs\r", "[1]+  Running")
 			y.await(t, "<>")
 			step("fg\r", "sleep 1000'\n")
+			lab.Eventually(t, func() error { return hasJobAhead(theCommand(t, c.Process.Pid)) })
 			step("\x03", "^C\n<>")
 			step("echo status $?\r", "\nstatus 130\n<>")
 			step("jobs; echo none left\r", "\nnone left\n<>")
