@@ -429,23 +429,6 @@ func difference(before, after string) string {
 	return strings.Join(lines, "\n")
 }
 
-// withinASecond returns when a condition holds. A second from since is what is
-// promised for it.
-func withinASecond(t *testing.T, since time.Time, condition func() error) {
-	t.Helper()
-	for {
-		err := condition()
-		took := time.Since(since)
-		if err == nil && took <= time.Second {
-			return
-		}
-		if took > time.Second {
-			t.Fatalf("after a second (%v): %v", took, err)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // copyTree copies the source tree, without what was built in it.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -250,9 +249,8 @@ func TestIPv6OthersStay(t *testing.T) {
 		if end == "ends" {
 			goes.Stop(t)
 		} else {
-			since := time.Now()
 			kill(t, goes.Process.Pid)
-			withinASecond(t, since, func() error {
+			lab.Eventually(t, func() error {
 				if ruleset := h.Host.Ruleset(); strings.Contains(ruleset, addr31v6) || strings.Contains(ruleset, addr31) {
 					return errors.New("it is in the ruleset yet")
 				}
