@@ -208,7 +208,7 @@ func TestNoStandardStreams(t *testing.T) {
 		if init == 0 {
 			return fmt.Errorf("no container yet")
 		}
-		for _, pid := range children(t, init) {
+		for _, pid := range children(init) {
 			if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(b) == "sleep\n" {
 				command = pid
 				return nil

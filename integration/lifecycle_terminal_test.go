@@ -225,7 +225,7 @@ func TestTerminalKeys(t *testing.T) {
 	y.enter(t, "PS1=; set +o emacs; sleep 1000; echo status $?\r")
 	y.await(t, "echo status $?\n")
 	lab.Eventually(t, func() error {
-		shell := children(t, initOf(t, n, address))
+		shell := children(initOf(t, n, address))
 		if len(shell) != 1 {
 			return fmt.Errorf("the first process has the children %v", shell)
 		}

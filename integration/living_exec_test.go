@@ -90,7 +90,7 @@ func TestExecInside(t *testing.T) {
 	succeed(t, run(address, "sh", "-c", "echo x >/dev/shm/left; sleep 1000 >/dev/null 2>&1 & until grep -q sleep /proc/$!/comm; do :; done"))
 	expect(t, run(address, "sh", "-c", "cat /dev/shm/left; grep -l sleep /proc/[0-9]*/comm | wc -l; kill $(pidof sleep)"), 0, "x\n1\n", "")
 	lab.Eventually(t, func() error {
-		if all := children(t, h.init); len(all) != 1 {
+		if all := children(h.init); len(all) != 1 {
 			return fmt.Errorf("the first process has the children %v", all)
 		}
 		return nil

@@ -333,8 +333,8 @@ func TestTerminalGivenBack(t *testing.T) {
 // first process, or the joiner.
 func theFirst(t *testing.T, runner int) int {
 	t.Helper()
-	for _, pid := range children(t, runner) {
-		if len(children(t, pid)) > 0 {
+	for _, pid := range children(runner) {
+		if len(children(pid)) > 0 {
 			return pid
 		}
 	}
@@ -344,7 +344,7 @@ func theFirst(t *testing.T, runner int) int {
 
 func theCommand(t *testing.T, runner int) int {
 	t.Helper()
-	return children(t, theFirst(t, runner))[0]
+	return children(theFirst(t, runner))[0]
 }
 
 // An exec's terminal is of the container's own, beside the run's.

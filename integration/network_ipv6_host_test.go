@@ -277,7 +277,7 @@ func TestIPv6GuardianKilledToo(t *testing.T) {
 			t.Parallel()
 			h := newHost6(t, false, true)
 			goes := h.container(t, 30, both("80:8000")...)
-			below := children(t, goes.Process.Pid)
+			below := children(goes.Process.Pid)
 			// Stopped, the runner doesn't see the container's end, and take back
 			// itself what the guardian can't.
 			if err := syscall.Kill(goes.Process.Pid, syscall.SIGSTOP); err != nil {

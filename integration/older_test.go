@@ -77,8 +77,8 @@ func TestOlderRun(t *testing.T) {
 		c := main("exec", address, "cat")
 		j := &joined{held: &held{Cmd: c, address: address, stderr: new(bytes.Buffer)}}
 		j.start(t)
-		j.joiner = children(t, j.main)[0]
-		j.command = children(t, j.joiner)[0]
+		j.joiner = children(j.main)[0]
+		j.command = children(j.joiner)[0]
 		differ(t, "the exec's command", sameProcess(t, j.command), sameProcess(t, h.command))
 		lab.Eventually(t, func() error { return hasNothingOpen(j.joiner) })
 		j.end(t)

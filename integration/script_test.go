@@ -199,7 +199,7 @@ func boxOf(t *testing.T, n *lab.Node, a *lab.Agent) int {
 	own := namespace(t, "self", "pid")
 	var find func(pid int) int
 	find = func(pid int) int {
-		for _, c := range children(t, pid) {
+		for _, c := range children(pid) {
 			if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c)); err == nil && ns != own {
 				return c
 			}
