@@ -158,7 +158,8 @@ func TestKernelPIDs(t *testing.T) {
 
 func TestKernelCPU(t *testing.T) {
 	h := realHost(t)
-	g := newGroup(t, h, "cpu", Limits{CPUs: 0.1})
+	// Less than the scheduler gives at a time, however many want some.
+	g := newGroup(t, h, "cpu", Limits{CPUs: 0.01})
 	p := start(t, h, g, "burn")
 	p.run()
 	dir := dirWith(t, g, cpu).path

@@ -54,14 +54,12 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts := readProc(t, os.Getpid(), "mountinfo")
 	for _, c := range []struct{ args, script, want string }{
 		{address, "uname -n", "container\n"},
 		{"-hostname box " + address, "uname -n; echo $HOSTNAME", "box\nbox\n"},
 		{address, "echo /proc/[0-9]*", "/proc/1 /proc/2\n"},
 		{address, "echo $$ $PPID", "2 1\n"},
 		{address, "id -u", "0\n"},
-		{"-cap-add SYS_ADMIN " + address, "mount -t tmpfs none /mnt && echo x >/mnt/x && cat /mnt/x", "x\n"},
 	} {
 		args := append(strings.Fields(c.args), "sh", "-c", c.script)
 		expect(t, n.Main(args...), 0, c.want, "")
@@ -69,26 +67,41 @@ func TestInside(t *testing.T) {
 	if now, _ := os.Hostname(); now != host {
 		t.Errorf("the host was %s, and is %s", host, now)
 	}
-	if now := readProc(t, os.Getpid(), "mountinfo"); now != mounts {
-		t.Errorf("the host's mounts have changed:\n%s", difference(mounts, now))
+}
+
+// noNewMount checks that all that is mounted in the end was before. (One may have
+// gone: it does when somebody elsewhere on the machine removes the directory that
+// it is on.)
+func noNewMount(t *testing.T, what, before, after string) {
+	t.Helper()
+	for line := range strings.Lines(after) {
+		if !strings.Contains(before, line) {
+			t.Errorf("%s: a mount shows on the host: %s", what, line)
+		}
 	}
 }
 
 // What is mounted in a container is not on the host, where mounts are shared
-// between namespaces too (systemd makes them so).
+// between namespaces too (systemd makes them so). That host is a mount namespace
+// which others on the machine have no part in.
 func TestMountsStayInside(t *testing.T) {
 	need.Tool(t, "unshare")
 	n := lab.New(t).Host
-	const script = `cat /proc/self/mountinfo; echo; "$0" "$@" || exit; cat /proc/self/mountinfo`
-	c := n.Command("unshare", "--mount", "--propagation", "shared", "sh", "-c", script,
-		lab.MainBinary(t), "-cap-add", "SYS_ADMIN", address, "mount", "-t", "tmpfs", "none", "/mnt")
+	const script = `mount --make-rshared /; cat /proc/self/mountinfo; echo; "$0" "$@" || exit; cat /proc/self/mountinfo`
+	c := n.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script,
+		lab.MainBinary(t), "-cap-add", "SYS_ADMIN", address, "sh", "-c", "mount -t tmpfs none /mnt && echo x >/mnt/x && cat /mnt/x >&2")
 	stdout, stderr, status := c.Result()
+	stderr, inside := strings.CutSuffix(stderr, "x\n")
+	if !inside {
+		t.Errorf("the container has no mount: %q", stderr)
+	}
 	before, after, _ := strings.Cut(stdout, "\n\n")
 	if status != 0 || stderr != "" || !strings.Contains(before, " shared:") {
 		t.Fatalf("status %d, error %q, mounts\n%s", status, stderr, before)
 	}
-	if err := unchanged(before+"\n", after); err != nil {
-		t.Error(err)
+	noNewMount(t, "afterwards", before+"\n", after)
+	if after == "" {
+		t.Error("nothing is mounted afterwards")
 	}
 }
 
@@ -133,11 +146,9 @@ func TestDescriptors(t *testing.T) {
 			if got := beyondStandard(t, h.command); got != nil {
 				t.Errorf("the command has open: %s", strings.Join(got, ", "))
 			}
-			// The init and the guardian would keep a reader of the command's
-			// output waiting, and the host's files in use.
-			if got, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.init)); len(got) > 0 {
-				t.Errorf("the container's first process has open: %v", got)
-			}
+			// The guardian would keep a reader of the command's output waiting, and
+			// the host's files in use; as would the first process, which has
+			// nothing open at all (findProcesses).
 			fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.guardian))
 			if err != nil {
 				t.Fatal(err)
@@ -197,7 +208,7 @@ func TestNoStandardStreams(t *testing.T) {
 		if init == 0 {
 			return fmt.Errorf("no container yet")
 		}
-		for _, pid := range children(t, init) {
+		for _, pid := range children(init) {
 			if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(b) == "sleep\n" {
 				command = pid
 				return nil

@@ -44,8 +44,8 @@ func holdPublished(t *testing.T, n *lab.Node) *held {
 	return hold(t, n, append(slices.Clone(published), address)...)
 }
 
-// Within a second of a SIGKILL to the runner, with nothing else run, nothing
-// of the container is left.
+// After a SIGKILL to the runner, with nothing else run, nothing of the container
+// is left: within a second, and that is told, but is the machine's affair.
 func TestRunnerKilled(t *testing.T) {
 	n := lab.New(t).Host
 	h := holdPublished(t, n)
@@ -54,7 +54,7 @@ func TestRunnerKilled(t *testing.T) {
 	}
 	since := time.Now()
 	kill(t, h.main)
-	withinASecond(t, since, func() error {
+	lab.Eventually(t, func() error {
 		// Two of them start a program to look: the last, when the others hold.
 		for _, condition := range []func() error{
 			func() error { return ended(h.main, h.init, h.command, h.guardian) },
@@ -68,6 +68,7 @@ func TestRunnerKilled(t *testing.T) {
 		}
 		return nil
 	})
+	t.Logf("it took %v", time.Since(since).Round(time.Millisecond))
 	await(h.Cmd)
 	idle(t, n)
 	succeed(t, n.Main(append(slices.Clone(published), address, "true")...))
@@ -205,8 +206,8 @@ func TestGuardianKilled(t *testing.T) {
 	idle(t, n)
 }
 
-// delay lets a run get on by some more than the one before. How far it gets is
-// what is being tried.
+// delay lets a run get on by so many tenths of a millisecond, more than the one
+// before. How far it gets is what is being tried.
 func delay(i int) { time.Sleep(time.Duration(i) * 100 * time.Microsecond) }
 
 // Whenever the runner is killed, nothing stays, or gc clears it. On each new

@@ -90,11 +90,10 @@ func TestEndOfOutput(t *testing.T) {
 	}
 	// The guardian lives yet, as it does for a while after the run.
 	guardian := 0
-	for _, pid := range children(t, c.Process.Pid) {
-		if pid != initOf(t, n, address) {
-			guardian = pid
-		}
-	}
+	lab.Eventually(t, func() error {
+		guardian = childCalled(t, c.Process.Pid, "guardian")
+		return leads(guardian)
+	})
 	for _, fd := range []string{"0", "1", "2"} {
 		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", guardian, fd)); err == nil {
 			t.Errorf("the guardian has %s open: %s", fd, to)

@@ -225,11 +225,11 @@ func TestTerminalKeys(t *testing.T) {
 	y.enter(t, "PS1=; set +o emacs; sleep 1000; echo status $?\r")
 	y.await(t, "echo status $?\n")
 	lab.Eventually(t, func() error {
-		shell := children(t, initOf(t, n, address))
-		if len(shell) != 1 || len(children(t, shell[0])) != 1 {
-			return fmt.Errorf("sleep does not run")
+		shell := children(initOf(t, n, address))
+		if len(shell) != 1 {
+			return fmt.Errorf("the first process has the children %v", shell)
 		}
-		return nil
+		return hasJobAhead(shell[0])
 	})
 	y.enter(t, "\x03")
 	y.enter(t, "echo status $?\r")
@@ -240,6 +240,16 @@ func TestTerminalKeys(t *testing.T) {
 		t.Errorf("status %d, want 9\n%s", c.Status(), y.text())
 	}
 	idle(t, n)
+}
+
+// hasJobAhead is a condition: a shell has given the foreground of its terminal to
+// another process group than its own. What is typed before that interrupts nobody.
+func hasJobAhead(shell int) error {
+	// Behind the process group: the session, the terminal, and its foreground.
+	if f := stat(shell); len(f) < 6 || f[5] == f[2] {
+		return fmt.Errorf("the shell %d has no job in the foreground: %v", shell, f)
+	}
+	return nil
 }
 
 // The window has its size before the command asks, and its changes arrive.

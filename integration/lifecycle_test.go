@@ -108,23 +108,43 @@ func tryInitOf(n *lab.Node, address string) int {
 
 // findProcesses finds out which processes a run is made of: the command is the
 // child of the container's first process; the runner's other children have names,
-// as soon as they get to run.
+// as soon as they get to run. They may do so later than the command: it returns
+// when they have nothing more to do but to wait.
 func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 	t.Helper()
 	h.init = initOf(t, n, h.address)
 	lab.Eventually(t, func() error {
 		h.guardian, h.keeper = childCalled(t, h.main, "guardian"), childCalled(t, h.main, "keeper")
-		ours := children(t, h.main)
+		ours := children(h.main)
 		if want := 2 + min(h.keeper, 1); h.guardian == 0 || len(ours) != want || !slices.Contains(ours, h.init) {
 			return fmt.Errorf("the runner has the children %v; %d is to be one, the guardian %d another, the keeper %d a third, if there is one", ours, h.init, h.guardian, h.keeper)
 		}
-		return nil
+		return errors.Join(leads(h.guardian), hasNothingOpen(h.init))
 	})
-	inside := children(t, h.init)
+	inside := children(h.init)
 	if len(inside) != 1 {
 		t.Fatalf("the container's first process has the children %v, want the command alone", inside)
 	}
 	h.command = inside[0]
+}
+
+// leads is a condition: a process leads a session. To come to that is the
+// guardian's last step before it waits.
+func leads(pid int) error {
+	if f := stat(pid); len(f) < 4 || f[3] != strconv.Itoa(pid) {
+		return fmt.Errorf("process %d leads no session", pid)
+	}
+	return nil
+}
+
+// hasNothingOpen is a condition: a process has no descriptors. To close them all
+// is the last step of a first process, or a joiner, before it waits.
+func hasNothingOpen(pid int) error {
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err == nil && len(fds) > 0 {
+		err = fmt.Errorf("process %d, which waits for the command, has open: %v", pid, fds)
+	}
+	return err
 }
 
 // await waits for a program's end. One that does not end is killed.
@@ -195,14 +215,10 @@ func stat(pid int) []string {
 	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }
 
-// children lists the processes whose parent is pid.
-func children(t *testing.T, pid int) []int {
-	t.Helper()
-	dirs, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
+// children lists the processes whose parent is pid; none when that is gone. (Of
+// /proc/PID/task/TID/children the kernel promises nothing while they come and go.)
+func children(pid int) (pids []int) {
+	dirs, _ := os.ReadDir("/proc")
 	for _, d := range dirs {
 		p, err := strconv.Atoi(d.Name())
 		if err != nil {
@@ -218,7 +234,7 @@ func children(t *testing.T, pid int) []int {
 // childCalled is the child of a process that has a name, or 0.
 func childCalled(t *testing.T, parent int, name string) int {
 	t.Helper()
-	for _, pid := range children(t, parent) {
+	for _, pid := range children(parent) {
 		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(comm) == name+"\n" {
 			return pid
 		}
@@ -407,23 +423,6 @@ func difference(before, after string) string {
 		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// withinASecond returns when a condition holds. A second from since is what is
-// promised for it.
-func withinASecond(t *testing.T, since time.Time, condition func() error) {
-	t.Helper()
-	for {
-		err := condition()
-		took := time.Since(since)
-		if err == nil && took <= time.Second {
-			return
-		}
-		if took > time.Second {
-			t.Fatalf("after a second (%v): %v", took, err)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // copyTree copies the source tree, without what was built in it.

@@ -46,9 +46,7 @@ func TestExecJoins(t *testing.T) {
 			if host := namespace(t, strconv.Itoa(j.joiner), "pid"); host != namespace(t, strconv.Itoa(os.Getpid()), "pid") {
 				t.Error("the joiner is in the container's PID namespace")
 			}
-			if fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", j.joiner)); len(fds) > 0 {
-				t.Errorf("the joiner has open: %v", fds)
-			}
+			lab.Eventually(t, func() error { return hasNothingOpen(j.joiner) })
 			if beyond := statusFields(readProc(t, j.joiner, "status"), "NoNewPrivs", "Seccomp"); name != "privileged" && beyond != "NoNewPrivs 1\nSeccomp 2\n" {
 				t.Errorf("the joiner has %q", beyond)
 			}
@@ -89,10 +87,10 @@ func TestExecInside(t *testing.T) {
 	expect(t, run("-e", "PATH=/none", address, "sh"), 127, "", "main: sh: command not found in /none\n")
 	expect(t, run(address, "perl"), 127, "", "main: perl: command not found in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n")
 	// What one leaves behind the next finds, and init reaps it.
-	succeed(t, run(address, "sh", "-c", "echo x >/dev/shm/left; sleep 1000 >/dev/null 2>&1 &"))
+	succeed(t, run(address, "sh", "-c", "echo x >/dev/shm/left; sleep 1000 >/dev/null 2>&1 & until grep -q sleep /proc/$!/comm; do :; done"))
 	expect(t, run(address, "sh", "-c", "cat /dev/shm/left; grep -l sleep /proc/[0-9]*/comm | wc -l; kill $(pidof sleep)"), 0, "x\n1\n", "")
 	lab.Eventually(t, func() error {
-		if all := children(t, h.init); len(all) != 1 {
+		if all := children(h.init); len(all) != 1 {
 			return fmt.Errorf("the first process has the children %v", all)
 		}
 		return nil

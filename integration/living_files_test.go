@@ -124,13 +124,13 @@ func TestHostSeesNoMount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			differ(t, "the host's mounts while it runs", readProc(t, h.main, "mountinfo"), string(before))
+			noNewMount(t, "while it runs", string(before), readProc(t, h.main, "mountinfo"))
 			h.end(t)
 			then, err := os.ReadFile(after)
 			if err != nil {
 				t.Fatal(err)
 			}
-			differ(t, "the host's mounts afterwards", string(then), string(before))
+			noNewMount(t, "afterwards", string(before), string(then))
 		})
 	}
 }

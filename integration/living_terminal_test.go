@@ -222,6 +222,7 @@ func TestJobControl(t *testing.T) {
 			step("tty\r", "tty\n/dev/pts/0\n<>")
 			// The words come when the job runs, so it is there to be stopped.
 			step("sh -c 'echo a job; exec sleep 1000'\r", "\na job\n")
+			lab.Eventually(t, func() error { return hasJobAhead(theCommand(t, c.Process.Pid)) })
 			step("\x1a", "Stopped")
 			y.await(t, "<>")
 			step("jobs\r", "[1]+  Stopped")
@@ -233,6 +234,7 @@ func TestJobControl(t *testing.T) {
 			step("jobs\r", "[1]+  Running")
 			y.await(t, "<>")
 			step("fg\r", "sleep 1000'\n")
+			lab.Eventually(t, func() error { return hasJobAhead(theCommand(t, c.Process.Pid)) })
 			step("\x03", "^C\n<>")
 			step("echo status $?\r", "\nstatus 130\n<>")
 			step("jobs; echo none left\r", "\nnone left\n<>")
@@ -331,8 +333,8 @@ func TestTerminalGivenBack(t *testing.T) {
 // first process, or the joiner.
 func theFirst(t *testing.T, runner int) int {
 	t.Helper()
-	for _, pid := range children(t, runner) {
-		if len(children(t, pid)) > 0 {
+	for _, pid := range children(runner) {
+		if len(children(pid)) > 0 {
 			return pid
 		}
 	}
@@ -342,7 +344,7 @@ func theFirst(t *testing.T, runner int) int {
 
 func theCommand(t *testing.T, runner int) int {
 	t.Helper()
-	return children(t, theFirst(t, runner))[0]
+	return children(theFirst(t, runner))[0]
 }
 
 // An exec's terminal is of the container's own, beside the run's.

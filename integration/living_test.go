@@ -231,12 +231,12 @@ func join(t *testing.T, n *lab.Node, args ...string) *joined {
 	c := n.Main(words([]string{"exec"}, args, []string{"cat"})...)
 	j := &joined{held: &held{Cmd: c, address: args[len(args)-1], stderr: new(bytes.Buffer)}}
 	j.start(t)
-	ours := children(t, j.main)
+	ours := children(j.main)
 	if len(ours) != 1 {
 		t.Fatalf("main exec has the children %v, want the joiner alone", ours)
 	}
 	j.joiner = ours[0]
-	below := children(t, j.joiner)
+	below := children(j.joiner)
 	if len(below) != 1 {
 		t.Fatalf("the joiner has the children %v, want the command alone", below)
 	}

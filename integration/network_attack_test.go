@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -38,6 +39,7 @@ func (p party) attack(t *testing.T, verb string, words ...string) {
 // address.
 type stage struct {
 	lab              *lab.Lab
+	guard            bool // attacks are to fail
 	host             *lab.Node
 	attacker, victim party
 	gateway          party
@@ -80,7 +82,7 @@ func onStages(t *testing.T, six bool, attack func(t *testing.T, s stage) bool) {
 		t.Run(at.name, func(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
-			s := stage{lab: l, host: l.Host}
+			s := stage{lab: l, host: l.Host, guard: at.guard}
 			lab.NeedFile(t, s.host, "/proc/sys/"+nfCallIptables)
 			s.host.SetSysctl(nfCallIptables, at.nfCall)
 			s.host.SetSysctl("net/bridge/bridge-nf-call-ip6tables", at.nfCall)
@@ -107,6 +109,23 @@ func onStages(t *testing.T, six bool, attack func(t *testing.T, s stage) bool) {
 			}
 		})
 	}
+}
+
+// succeeds tells whether an attempt does. Where nothing is in its way it is made
+// until it does: what others say of themselves at that moment may undo it, or
+// be late and come after what was said later by another processor.
+func (s stage) succeeds(t *testing.T, attempt func() bool) bool {
+	t.Helper()
+	if s.guard {
+		return attempt()
+	}
+	lab.Eventually(t, func() error {
+		if !attempt() {
+			return errors.New("the attack fails where nothing is in its way")
+		}
+		return nil
+	})
+	return true
 }
 
 // meet has all that are on a stage talk to one of them.
@@ -275,10 +294,12 @@ func TestAttackARP(t *testing.T) {
 				if got := arpEntry(t, deceived.Agent, about.addr); got != about.mac {
 					t.Fatalf("%s is known to be at %s before, want %s", about.addr, got, about.mac)
 				}
-				me.attack(t, "arp", tt.op, "own", deceived.mac, "own", about.addr, "own", about.addr)
-				me.attack(t, "arp", tt.op, "own", "all", "own", about.addr, "own", about.addr)
-				hears(t, s, deceived, "")
-				return arpEntry(t, deceived.Agent, about.addr) == me.mac
+				return s.succeeds(t, func() bool {
+					me.attack(t, "arp", tt.op, "own", deceived.mac, "own", about.addr, "own", about.addr)
+					me.attack(t, "arp", tt.op, "own", "all", "own", about.addr, "own", about.addr)
+					hears(t, s, deceived, "")
+					return arpEntry(t, deceived.Agent, about.addr) == me.mac
+				})
 			})
 		})
 	}
@@ -317,8 +338,10 @@ func TestAttackSource(t *testing.T) {
 				if tt.six {
 					src, dst = "["+from+"]:1000", "["+to.v6+"]:7"
 				}
-				s.attacker.attack(t, "udp", tt.mac(s), to.mac, src, dst, "spoofed")
-				return hears(t, s, to, "udp "+from+" spoofed")
+				return s.succeeds(t, func() bool {
+					s.attacker.attack(t, "udp", tt.mac(s), to.mac, src, dst, "spoofed")
+					return hears(t, s, to, "udp "+from+" spoofed")
+				})
 			})
 		})
 	}
@@ -337,9 +360,15 @@ func ownAddr(s stage) string { return s.attacker.addr }
 func TestAttackPort(t *testing.T) {
 	t.Parallel()
 	onStages(t, false, func(t *testing.T, s stage) bool {
-		s.attacker.attack(t, "udp", s.victim.mac, s.gateway.mac, s.attacker.addr+":1000", bridgeAddr+":9", "I am the neighbour")
-		_, err := s.gateway.AskBriefly("udp", s.victim.addr+":7")
-		return err != nil
+		ask := s.gateway.AskBriefly
+		if s.guard { // and an answer comes
+			ask = s.gateway.Ask
+		}
+		return s.succeeds(t, func() bool {
+			s.attacker.attack(t, "udp", s.victim.mac, s.gateway.mac, s.attacker.addr+":1000", bridgeAddr+":9", "I am the neighbour")
+			_, err := ask("udp", s.victim.addr+":7")
+			return err != nil
+		})
 	})
 }
 
@@ -348,9 +377,11 @@ func TestAttackLinkMAC(t *testing.T) {
 	t.Parallel()
 	onStages(t, false, func(t *testing.T, s stage) bool {
 		says(t, s.attacker.in("ip", "link", "set", "dev", s.attacker.dev, "address", nobodyMAC))
-		_, _ = s.attacker.AskBriefly("udp", s.victim.addr+":7")
-		_, err := s.victim.Tell("heard", "0s")
-		return err == nil
+		return s.succeeds(t, func() bool {
+			_, _ = s.attacker.AskBriefly("udp", s.victim.addr+":7")
+			_, err := s.victim.Tell("heard", "0s")
+			return err == nil
+		})
 	})
 }
 
@@ -360,8 +391,10 @@ func TestAttackLinkAddress(t *testing.T) {
 	onStages(t, false, func(t *testing.T, s stage) bool {
 		says(t, s.attacker.in("ip", "addr", "del", s.attacker.addr+"/24", "dev", s.attacker.dev))
 		says(t, s.attacker.in("ip", "addr", "add", nobody+"/24", "dev", s.attacker.dev))
-		_, err := s.attacker.AskBriefly("udp", s.victim.addr+":7")
-		return err == nil
+		return s.succeeds(t, func() bool {
+			_, err := s.attacker.AskBriefly("udp", s.victim.addr+":7")
+			return err == nil
+		})
 	})
 }
 
@@ -375,13 +408,15 @@ func TestAttackNeighbourDiscovery(t *testing.T) {
 				if got := neighbourEntry(t, s.victim, bridgeAddr6); got != s.gateway.mac {
 					t.Fatalf("the gateway is known to be at %s before, want %s", got, s.gateway.mac)
 				}
-				if strings.HasPrefix(verb, "na") {
-					s.attacker.attack(t, verb, "own", s.victim.mac, s.attacker.v6, s.victim.v6, bridgeAddr6, "own")
-				} else {
-					s.attacker.attack(t, verb, "own", s.victim.mac, bridgeAddr6, s.victim.v6, s.victim.v6, "own")
-				}
-				hears(t, s, s.victim, "")
-				return neighbourEntry(t, s.victim, bridgeAddr6) == s.attacker.mac
+				return s.succeeds(t, func() bool {
+					if strings.HasPrefix(verb, "na") {
+						s.attacker.attack(t, verb, "own", s.victim.mac, s.attacker.v6, s.victim.v6, bridgeAddr6, "own")
+					} else {
+						s.attacker.attack(t, verb, "own", s.victim.mac, bridgeAddr6, s.victim.v6, s.victim.v6, "own")
+					}
+					hears(t, s, s.victim, "")
+					return neighbourEntry(t, s.victim, bridgeAddr6) == s.attacker.mac
+				})
 			})
 		})
 	}
@@ -412,9 +447,11 @@ func TestAttackRouter(t *testing.T) {
 				if believed() {
 					t.Fatal("somebody believes it before it is said")
 				}
-				s.attacker.attack(t, verb, "own", "33:33:00:00:00:01", linkLocal(t, s.attacker.mac), "ff02::1", "fd00:bad::/64")
-				hears(t, s, s.victim, "")
-				return believed()
+				return s.succeeds(t, func() bool {
+					s.attacker.attack(t, verb, "own", "33:33:00:00:00:01", linkLocal(t, s.attacker.mac), "ff02::1", "fd00:bad::/64")
+					hears(t, s, s.victim, "")
+					return believed()
+				})
 			})
 		})
 	}
@@ -440,9 +477,11 @@ func TestAttackRedirect(t *testing.T) {
 			}
 		}
 		iprouteIn(t, s.victim, "-6 route add fd00:99::/64 via "+router+" dev "+s.victim.dev)
-		s.attacker.attack(t, "redirect", "own", s.victim.mac, router, s.victim.v6, mine, far)
-		hears(t, s, s.victim, "")
-		return strings.Contains(iprouteIn(t, s.victim, "-6 route get "+far), mine)
+		return s.succeeds(t, func() bool {
+			s.attacker.attack(t, "redirect", "own", s.victim.mac, router, s.victim.v6, mine, far)
+			hears(t, s, s.victim, "")
+			return strings.Contains(iprouteIn(t, s.victim, "-6 route get "+far), mine)
+		})
 	})
 }
 
@@ -458,8 +497,10 @@ func TestAttackLoopback(t *testing.T) {
 	onStages(t, false, func(t *testing.T, s stage) bool {
 		s.host.SetSysctl("net/ipv4/conf/br0/route_localnet", "1")
 		s.gateway.Serve(t, "udp", "127.0.0.1:631")
-		s.attacker.attack(t, "udp", "own", s.gateway.mac, s.attacker.addr+":1000", "127.0.0.1:631", "to 127.0.0.1")
-		return hears(t, s, s.gateway, "udp "+s.attacker.addr+" to 127.0.0.1")
+		return s.succeeds(t, func() bool {
+			s.attacker.attack(t, "udp", "own", s.gateway.mac, s.attacker.addr+":1000", "127.0.0.1:631", "to 127.0.0.1")
+			return hears(t, s, s.gateway, "udp "+s.attacker.addr+" to 127.0.0.1")
+		})
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -250,9 +249,8 @@ func TestIPv6OthersStay(t *testing.T) {
 		if end == "ends" {
 			goes.Stop(t)
 		} else {
-			since := time.Now()
 			kill(t, goes.Process.Pid)
-			withinASecond(t, since, func() error {
+			lab.Eventually(t, func() error {
 				if ruleset := h.Host.Ruleset(); strings.Contains(ruleset, addr31v6) || strings.Contains(ruleset, addr31) {
 					return errors.New("it is in the ruleset yet")
 				}
@@ -279,7 +277,7 @@ func TestIPv6GuardianKilledToo(t *testing.T) {
 			t.Parallel()
 			h := newHost6(t, false, true)
 			goes := h.container(t, 30, both("80:8000")...)
-			below := children(t, goes.Process.Pid)
+			below := children(goes.Process.Pid)
 			// Stopped, the runner doesn't see the container's end, and take back
 			// itself what the guardian can't.
 			if err := syscall.Kill(goes.Process.Pid, syscall.SIGSTOP); err != nil {

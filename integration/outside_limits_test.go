@@ -158,7 +158,7 @@ func TestOutOfMemoryOutside(t *testing.T) {
 	for _, victim := range []string{"runner", "guardian"} {
 		in := nest(t, n, []string{"-memory", "64m"}, "-p", "8080:80", "-rootfs", tree, address, "sh", "-c", "echo ready; read x; "+hog)
 		in.said.hear(t, "ready")
-		pid := children(t, theCommand(t, in.Process.Pid))[0]
+		pid := children(theCommand(t, in.Process.Pid))[0]
 		if victim == "guardian" {
 			runner := pid
 			lab.Eventually(t, func() error {

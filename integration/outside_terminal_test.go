@@ -114,7 +114,7 @@ func TestTerminalOfTheKilledsShell(t *testing.T) {
 			y.enter(t, lab.MainBinary(t)+" -network none sh -c 'echo it; echo runs; exec sleep 1000'\r")
 			y.await(t, "\nit\nruns\n")
 			y.awaitTaken(t)
-			runner := children(t, c.Process.Pid)[0]
+			runner := children(c.Process.Pid)[0]
 			keeper := keeperOf(t, runner)
 			kill(t, runner)
 			y.await(t, "<>")
@@ -183,7 +183,7 @@ func TestTerminalUsedByOthers(t *testing.T) {
 		y := newConsole(t)
 		before := y.settings(t)
 		c := y.start(t, n.Command("perl", "-e", leader, lab.MainBinary(t), "-network", "none", "sleep", "1000"))
-		runner := children(t, c.Process.Pid)[0]
+		runner := children(c.Process.Pid)[0]
 		keeper := keeperOf(t, runner)
 		want := before
 		if taken != 0 {

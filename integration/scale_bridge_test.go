@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -45,12 +46,23 @@ func stuck(t *testing.T, n *lab.Node, address string) (h *held, goOn func()) {
 	lab.Eventually(t, func() error {
 		calls := ofThreads(pid, "syscall")
 		writes := slices.ContainsFunc(calls, func(s string) bool { return strings.HasPrefix(s, fmt.Sprintf("%d 0x2 ", unix.SYS_WRITE)) })
-		if !writes || len(childrenOf(pid)) == 0 {
-			return fmt.Errorf("the run is at %q, and has the children %v", calls, childrenOf(pid))
+		if !writes || len(children(pid)) == 0 {
+			return fmt.Errorf("the run is at %q, and has the children %v", calls, children(pid))
 		}
 		return nil
 	})
 	return h, func() { go func() { _, _ = io.Copy(io.Discard, r) }() }
+}
+
+// ofThreads reads a file of each of a process's threads.
+func ofThreads(pid int, name string) (all []string) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", pid, name))
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil {
+			all = append(all, string(b))
+		}
+	}
+	return all
 }
 
 // runs returns when the container does, and checks that it is on the bridge

@@ -156,7 +156,7 @@ func (c *churn) run(rng *rand.Rand, worker, place int) error {
 	for _, v := range victims {
 		// The first child is the container's first process, and the next the
 		// guardian, as far as they have been cloned.
-		switch kids := childrenOf(main); {
+		switch kids := children(main); {
 		case v == "main":
 			c.tally.add("main")
 			_ = cmd.Process.Kill()
@@ -191,29 +191,6 @@ var (
 	toldAddress = regexp.MustCompile(`^main: address [0-9.]+\n$`)
 	inUse       = regexp.MustCompile(`^main: .*in use by .*\n$`)
 )
-
-// childrenOf lists the children of a process; none when it is gone.
-func childrenOf(pid int) (pids []int) {
-	for _, list := range ofThreads(pid, "children") {
-		for _, word := range strings.Fields(list) {
-			if pid, err := strconv.Atoi(word); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
-}
-
-// ofThreads reads a file of each of a process's threads.
-func ofThreads(pid int, name string) (all []string) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", pid, name))
-	for _, file := range files {
-		if b, err := os.ReadFile(file); err == nil {
-			all = append(all, string(b))
-		}
-	}
-	return all
-}
 
 // killChild kills a process, if it is yet the child of another.
 func killChild(parent, pid int) {

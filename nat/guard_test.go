@@ -472,6 +472,9 @@ func (w *wires) host(t *testing.T) {
 	// bridge, which learns nothing, brings it to everybody.
 	sysctl(t, "net/ipv4/conf/all/send_redirects", "0")
 	sysctl(t, "net/ipv4/conf/br0/send_redirects", "0")
+	// So does one of IPv6, which is sent as soon as there is an address to send
+	// it from: the bridge's own, of its MAC, a second or two after its making.
+	sysctl(t, "net/ipv6/conf/br0/addr_gen_mode", "1") // IN6_ADDR_GEN_MODE_NONE
 	sysctl(t, "net/ipv6/conf/br0/disable_ipv6", "0")
 	sysctl(t, "net/ipv6/conf/all/forwarding", "1")
 	run(t, "ip", "address", "add", ip4Of('h').String()+"/24", "dev", "br0")

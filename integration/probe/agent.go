@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -150,13 +151,14 @@ func ask(network, addr, timeout string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	deadline := time.Now().Add(d)
-	c, err := net.DialTimeout(network, addr, d)
+	p, stop := newPatience(d)
+	defer stop()
+	c, err := new(net.Dialer).DialContext(p, network, addr)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	return question(c, deadline)
+	return question(c, p)
 }
 
 // flow is ask over a socket that is kept.
@@ -165,21 +167,33 @@ func (a *agent) flow(network, addr, timeout string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	deadline := time.Now().Add(d)
+	p, stop := newPatience(d)
+	defer stop()
 	c := a.flows[network+addr]
 	if c == nil {
-		if c, err = net.DialTimeout(network, addr, d); err != nil {
+		if c, err = new(net.Dialer).DialContext(p, network, addr); err != nil {
 			return "", err
 		}
 		a.flows[network+addr] = c
 	}
-	return question(c, deadline)
+	return question(c, p)
 }
 
-func question(c net.Conn, deadline time.Time) (string, error) {
-	if err := c.SetDeadline(deadline); err != nil {
+func question(c net.Conn, p patience) (string, error) {
+	if err := c.SetDeadline(time.Time{}); err != nil {
 		return "", err
 	}
+	// The connection may be used again: nothing is set later than here.
+	set := make(chan struct{})
+	give := context.AfterFunc(p, func() {
+		defer close(set)
+		_ = c.SetDeadline(time.Now())
+	})
+	defer func() {
+		if !give() {
+			<-set
+		}
+	}()
 	if _, err := fmt.Fprintln(c, "?"); err != nil {
 		return "", err
 	}
