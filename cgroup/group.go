@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -316,26 +315,6 @@ func (g *Group) Entrances(cloned bool) []string {
 		}
 	}
 	return files
-}
-
-// Add moves a process into the group, with all of its threads. What it has
-// forked before stays where it is. It takes the kernel some 10 ms, where
-// Entrances takes 0.1.
-func (g *Group) Add(pid int, cloned bool) error {
-	for _, d := range g.dirs {
-		if cloned && d.v2 {
-			continue
-		}
-		if err := g.host.write(filepath.Join(d.path, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
-			return failed(d.path, fmt.Sprintf("add process %d", pid), err, map[unix.Errno]string{
-				unix.ESRCH:  "it has ended",
-				unix.EINVAL: "with CONFIG_RT_GROUP_SCHED, a realtime process can't be moved",
-				unix.EBUSY:  "the group hands controllers down to groups below it",
-				unix.EACCES: "it takes root, in the host's cgroup namespace",
-			})
-		}
-	}
-	return nil
 }
 
 // Dirs is the directories to remove at the end, for one who can't call Remove.

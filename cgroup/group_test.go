@@ -60,15 +60,6 @@ func TestV2(t *testing.T) {
 	if err := unix.Stat(g.Dirs()[0], &path); err != nil || fd.Ino != path.Ino {
 		t.Errorf("FD is not the group's directory: inode %d, want %d (%v)", fd.Ino, path.Ino, err)
 	}
-
-	f.wrote = nil
-	if err := g.Add(7, true); err != nil || f.wrote != nil {
-		t.Errorf("a process that was cloned into the group is added again: %v, %v", f.wrote, err)
-	}
-	if err := g.Add(7, false); err != nil {
-		t.Error(err)
-	}
-	same(t, "added", f.wrote, []string{"cg/container/veth1/cgroup.procs 7"})
 }
 
 func TestV2HandsDownOnlyWhatIsAskedForAndNotThereYet(t *testing.T) {
@@ -110,15 +101,6 @@ func TestV1(t *testing.T) {
 		f.dir + "/cg/memory/container/veth1/tasks",
 		f.dir + "/cg/cpu,cpuacct/container/veth1/tasks",
 		f.dir + "/cg/pids/container/veth1/tasks",
-	})
-	f.wrote = nil
-	if err := g.Add(7, false); err != nil {
-		t.Error(err)
-	}
-	same(t, "added", f.wrote, []string{
-		"cg/memory/container/veth1/cgroup.procs 7",
-		"cg/cpu,cpuacct/container/veth1/cgroup.procs 7",
-		"cg/pids/container/veth1/cgroup.procs 7",
 	})
 }
 
@@ -166,9 +148,6 @@ func TestNoLimitsNoGroup(t *testing.T) {
 	g := f.made("veth1", Limits{PIDs: -1})
 	if g.FD() != -1 || len(g.Dirs()) != 0 || len(g.Entrances(false)) != 0 || g.OOMKilled() {
 		t.Errorf("a group without limits is something: %+v", g)
-	}
-	if err := g.Add(7, false); err != nil {
-		t.Error(err)
 	}
 	if err := g.Remove(); err != nil {
 		t.Error(err)

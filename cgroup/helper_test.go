@@ -161,11 +161,23 @@ func start(t testing.TB, h host, g *Group, name string) *helper {
 	}
 	t.Cleanup(func() { p.kill() })
 	if g != nil {
-		if err := g.Add(p.pid(), cloned); err != nil {
+		add(t, g, p.pid(), cloned)
+	}
+	return p
+}
+
+// add moves a process, which may have several threads, into a group; but not into
+// version 2's if it was cloned into that.
+func add(t testing.TB, g *Group, pid int, cloned bool) {
+	t.Helper()
+	for _, d := range g.dirs {
+		if cloned && d.v2 {
+			continue
+		}
+		if err := write(filepath.Join(d.path, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return p
 }
 
 func (p *helper) pid() int { return p.cmd.Process.Pid }

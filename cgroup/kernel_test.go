@@ -200,15 +200,7 @@ func TestKernelEntrances(t *testing.T) {
 		return slices.Equal(membershipOf(t, h, pid), sorted(g))
 	})
 	t.Logf("fork and enter: %v", time.Since(began))
-
-	outside := forked(t, nil)
-	in(t, h, outside, nil)
-	began = time.Now()
-	if err := g.Add(outside, false); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("Add: %v", time.Since(began))
-	in(t, h, outside, g)
+	in(t, h, forked(t, nil), nil)
 }
 
 // Another process joins, as for "main exec".
@@ -240,17 +232,6 @@ func TestKernelOf(t *testing.T) {
 	in(t, h, os.Getpid(), nil)
 	fourth := start(t, h, none, "sleep")
 	in(t, h, fourth.pid(), nil)
-}
-
-func TestKernelAddOfNobody(t *testing.T) {
-	h := realHost(t)
-	g := newGroup(t, h, "nobody", Limits{PIDs: 5})
-	p := start(t, h, nil, "sleep")
-	p.end()
-	err := g.Add(p.pid(), false)
-	if want := fmt.Sprintf("cgroup %s: add process %d: no such process (it has ended)", g.Dirs()[0], p.pid()); err == nil || err.Error() != want {
-		t.Errorf("the error is %v, want %s", err, want)
-	}
 }
 
 func TestKernelRemove(t *testing.T) {
@@ -496,9 +477,7 @@ func TestKernelV2Beside(t *testing.T) {
 	entered := forked(t, entrances(t, g.Entrances(false)))
 	eventually(t, "a process that enters is in the group", func() bool { return inGroup(entered) })
 	added := start(t, h, nil, "sleep")
-	if err := g.Add(added.pid(), false); err != nil {
-		t.Error(err)
-	}
+	add(t, g, added.pid(), false)
 	if !inGroup(added.pid()) {
 		t.Error("added, it is not in the group")
 	}
