@@ -55,6 +55,7 @@ func wakeUps(t *testing.T, pids ...int) int {
 // While the command waits, nothing of ours does anything, and what the runner
 // and the container's first process hold for themselves is 4 MB at most.
 func TestAtRest(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{address},
 		append(slices.Clone(published), address),
@@ -63,6 +64,7 @@ func TestAtRest(t *testing.T) {
 		{"-isolate", address},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
 			l := lab.New(t)
 			if strings.Contains(args[len(args)-1], ",") && !l.Host.HasIPv6() {
 				args = []string{"-p", "8080:80", address}

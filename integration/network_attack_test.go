@@ -237,7 +237,7 @@ func arpEntry(t *testing.T, a *lab.Agent, addr string) string {
 // neighbourEntry is the same for IPv6.
 func neighbourEntry(t *testing.T, p party, addr string) string {
 	t.Helper()
-	f := strings.Fields(says(t, p.in("ip", "-6", "neigh", "show", addr, "dev", p.dev)))
+	f := strings.Fields(iprouteIn(t, p, "-6 neigh show "+addr+" dev "+p.dev))
 	if i := slices.Index(f, "lladdr"); i >= 0 && i+1 < len(f) {
 		return f[i+1]
 	}
@@ -437,7 +437,7 @@ func TestAttackRouter(t *testing.T) {
 				believed := func() bool {
 					for _, p := range []party{s.victim, s.gateway} {
 						for _, what := range []string{"addr", "route"} {
-							if text := says(t, p.in("ip", "-6", what, "show", "dev", p.dev)); strings.Contains(text, "fd00:bad:") || strings.Contains(text, "proto ra") {
+							if text := iprouteIn(t, p, "-6 "+what+" show dev "+p.dev); strings.Contains(text, "fd00:bad:") || strings.Contains(text, "proto ra") {
 								return true
 							}
 						}
@@ -487,7 +487,7 @@ func TestAttackRedirect(t *testing.T) {
 
 func iprouteIn(t *testing.T, p party, line string) string {
 	t.Helper()
-	return says(t, p.in("ip", strings.Fields(line)...))
+	return dumped(t, func() *lab.Cmd { return p.in("ip", strings.Fields(line)...) })
 }
 
 // Somebody hands the host a packet for its own 127.0.0.1. That a bridge lets such

@@ -233,8 +233,28 @@ func nodad(addr string) string {
 func iproute(t *testing.T, n *lab.Node, line string) string {
 	t.Helper()
 	need.Tool(t, "ip")
-	return says(t, n.Command("ip", strings.Fields(line)...))
+	return dumped(t, func() *lab.Cmd { return n.Command("ip", strings.Fields(line)...) })
 }
+
+// dumped is says for ip(8), again where what it lists has changed meanwhile: then
+// it has said so, and may have left something out.
+func dumped(t *testing.T, command func() *lab.Cmd) string {
+	t.Helper()
+	for {
+		c := command()
+		stdout, stderr, status := c.Result()
+		if stderr == interrupted {
+			continue
+		}
+		if status != 0 || stderr != "" {
+			t.Fatalf("%s: status %d, error %q; want 0 and nothing\n%s", strings.Join(c.Args[1:], " "), status, stderr, stdout)
+		}
+		return stdout
+	}
+}
+
+// interrupted is what ip(8) says then.
+const interrupted = "Dump was interrupted and may be inconsistent.\n"
 
 // Addresses that are nobody's.
 const (
