@@ -121,21 +121,24 @@ func lastAck(reqs []Request) int {
 }
 
 // Query asks for data: one object, or all of them with netlink.Dump. A dump
-// that a concurrent change tore (NLM_F_DUMP_INTR) is asked for again, five
-// times at most.
+// that a concurrent change tore (NLM_F_DUMP_INTR) is asked for again, many times
+// if it must be: on a host with much to do, where containers come and go, there
+// is a change between its parts more often than not.
 func (c *Conn) Query(r Request) ([]netlink.Message, error) {
 	for try := 1; ; try++ {
 		answers, torn, err := c.query(r)
 		if err != nil || !torn {
 			return answers, err
 		}
-		if try == 5 {
+		if try == maxTorn {
 			return nil, &Error{What: r.What, Cmd: r.Cmd, Err: errTorn}
 		}
 	}
 }
 
-var errTorn = errors.New("the list changed while it was read, five times")
+const maxTorn = 50
+
+var errTorn = fmt.Errorf("the list changed while it was read, %d times", maxTorn)
 
 func (c *Conn) query(r Request) (all []netlink.Message, torn bool, err error) {
 	seq, err := c.send([]Request{r})
