@@ -315,6 +315,9 @@ func TestExecLeavesNothing(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
 	h := hold(t, n, "-p", "8080:80", address)
+	for _, dev := range []string{"br0", h.veth(t, n)} {
+		n.AwaitUp(dev)
+	}
 	var before string
 	lab.Eventually(t, func() error { // the container's link is about to settle
 		first := n.Snapshot()
