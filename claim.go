@@ -36,13 +36,20 @@ func (n *network) claim(g *guardian) error {
 	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		err := n.tryClaim(g, &want)
+		if err := n.tables(&want); err != nil {
+			return err // what is missing is the kernel's
+		}
+		err := n.tryClaim(g, want)
 		if err == nil || try == 10 {
 			return err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			// "main down" came between.
+			// "main down" came between. But when the tables are there each time,
+			// they have nothing that a port could be put into.
+			if there, terr := nat.Tables(n.nat); try >= 3 && terr == nil && len(missing(there, want.Families())) == 0 {
+				return err
+			}
 		case errors.Is(err, unix.EEXIST):
 			// ERESTART: somebody changed the ruleset between the look and the
 			// deed.
@@ -55,11 +62,8 @@ func (n *network) claim(g *guardian) error {
 	}
 }
 
-func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
-	if err := n.tables(want); err != nil {
-		return err
-	}
-	if err := g.guard(*want); err != nil {
+func (n *network) tryClaim(g *guardian, want nat.Claim) error {
+	if err := g.guard(want); err != nil {
 		return err
 	}
 	if err := nat.Commit(n.nat, want.Take()); err != nil {
@@ -71,7 +75,7 @@ func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
 		n.openGates,
 		n.openLegacy,
 		g.keepRecord,
-		func() error { return cutFlows(n.nat, *want) },
+		func() error { return cutFlows(n.nat, want) },
 	} {
 		if err := then(); err != nil {
 			err = errors.Join(err, nat.Commit(n.nat, want.Release()))
@@ -125,14 +129,32 @@ func (n *network) tryTables(families []nat.Family) error {
 	if err != nil || len(missing(there, families)) == 0 {
 		return err
 	}
-	if err := rulesets(n.nat, families); err != nil {
+	if err := rulesets(n.nat, families, len(n.o.ports) > 0); err != nil {
 		return err
 	}
+	n.made = append(n.made, missing(there, families)...)
 	s, err := n.survey()
 	if err != nil {
 		return err
 	}
-	return s.restore()
+	if err := s.restore(); !errors.Is(err, unix.ENOENT) { // else "main down" has just come
+		return err
+	}
+	return nil
+}
+
+// dropMade takes back the tables that a failed run made, unless somebody has, or
+// is about to have, a container by now.
+func (n *network) dropMade() {
+	if len(n.made) == 0 {
+		return
+	}
+	s, err := n.survey()
+	if err != nil || len(s.live)+len(s.held)+len(s.stale) > 0 {
+		return // who has them sees to them
+	}
+	s.families = n.made
+	_ = s.dropTables()
 }
 
 // noFamily tells whether an error is that nf_tables has no such family, or not
@@ -142,8 +164,9 @@ func noFamily(err error) bool {
 }
 
 // rulesets makes the tables of families, if they aren't there, with what is
-// optional if the kernel has all of that.
-func rulesets(c *nl.Conn, families []nat.Family) error {
+// optional if the kernel has all of that, and without what published ports take
+// if it has not, unless that is asked for.
+func rulesets(c *nl.Conn, families []nat.Family, publish bool) error {
 	there, err := nat.Tables(c)
 	if err != nil {
 		return err
@@ -162,7 +185,7 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = nat.Commit(c, need) // the kernel lacks something, perhaps what is optional
 	}
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) && !publish {
 		// Or what only published ports take: they are refused, then.
 		if lerr := nat.Commit(c, least); lerr == nil || errors.Is(lerr, unix.EEXIST) {
 			err = lerr
@@ -170,7 +193,7 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 	}
 	if errors.Is(err, unix.EEXIST) {
 		// Another run was faster, with one of them at least.
-		return rulesets(c, families)
+		return rulesets(c, families, publish)
 	}
 	return err
 }

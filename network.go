@@ -42,6 +42,7 @@ type network struct {
 	// The others' is a router elsewhere on the wire.
 	networks []netip.Prefix
 
+	made      []nat.Family   // whose tables this run has made
 	addresses []netip.Prefix // the container's
 	mtu       uint32
 	mac       net.HardwareAddr
@@ -96,6 +97,7 @@ func (n *network) ready(u *undo) (err error) {
 	if err := n.findBridge(u); err != nil {
 		return err
 	}
+	u.add(n.dropMade)
 	if len(n.o.ports) > 0 && len(n.networks) == 0 {
 		return fmt.Errorf("-p %s: bridge %s leads to the gateway %s, which is not this host: the container is reached at its own address",
 			n.o.ports[0], n.br.Name, n.gateways()[0].Addr())
