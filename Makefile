@@ -120,7 +120,7 @@ docs: main
 
 ARCH     ?= amd64
 KERNEL   ?= 6.1
-RUN_VM   := go run ./integration/vm -ldflags "$(LDFLAGS)"
+RUN_VM   := go run ./integration/vm
 
 .PHONY: vm vm-all vm-ram vm-missing vm-ci
 vm:

@@ -48,7 +48,7 @@ type outcome struct {
 
 // name is how the boot is called in a file's name and to the reader.
 func (b boot) name() string {
-	words := append([]string{strings.ReplaceAll(b.target.name, "/", ""), b.kernel}, b.without...)
+	words := append([]string{b.target.file(), b.kernel}, b.without...)
 	return strings.Join(words, "-")
 }
 
@@ -62,8 +62,20 @@ type binaries struct {
 // another architecture.
 var tested = []string{"nl", "rtnl", "nat", "dissect", "pcap", "seccomp", "xtables", "cgroup"}
 
-// build compiles them.
-func build(t target, ldflags string, tests bool) (b binaries, err error) {
+// build compiles them: ./main as it is shipped, by the Makefile's own rule.
+func build(t target, tests bool) (b binaries, err error) {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return b, fmt.Errorf("go env GOMOD: %w", err)
+	}
+	top := filepath.Dir(strings.TrimSpace(string(mod)))
+	shipped := "dist/main-linux-" + t.file()
+	if out, err := exec.Command("make", "-s", "-C", top, shipped).CombinedOutput(); err != nil {
+		return b, fmt.Errorf("make %s: %w\n%s", shipped, err, out)
+	}
+	if b.main, err = os.ReadFile(filepath.Join(top, shipped)); err != nil {
+		return b, err
+	}
 	dir, err := os.MkdirTemp("", "container-vm-")
 	if err != nil {
 		return b, err
@@ -71,16 +83,13 @@ func build(t target, ldflags string, tests bool) (b binaries, err error) {
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "program")
 	one := func(args ...string) ([]byte, error) {
-		cmd := exec.Command("go", slices.Concat(args[:len(args)-1], []string{"-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", file}, args[len(args)-1:])...)
+		cmd := exec.Command("go", slices.Concat(args[:len(args)-1], []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file}, args[len(args)-1:])...)
 		goarch, _, _ := strings.Cut(t.name, "/")
 		cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch), t.env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go %s for %s: %w\n%s", strings.Join(args, " "), t.name, err, out)
 		}
 		return os.ReadFile(file)
-	}
-	if b.main, err = one("build", "container"); err != nil {
-		return b, err
 	}
 	if b.init, err = one("build", "container/integration/vm/init"); err != nil || !tests {
 		return b, err

@@ -37,7 +37,6 @@ func main() {
 // bench is what all boots have in common.
 type bench struct {
 	store    *store
-	ldflags  string
 	logs     string
 	patience time.Duration
 	jobs     int
@@ -61,7 +60,6 @@ func run() error {
 	ram := flag.Bool("ram", false, "look for the smallest memory")
 	table := flag.String("table", "", "put the table into `FILE`, between its two marks")
 	b := &bench{built: map[string]func() (binaries, error){}}
-	flag.StringVar(&b.ldflags, "ldflags", "-s -w -buildid=", "for go build")
 	flag.StringVar(&b.logs, "logs", "", "keep what came on the serial lines in `DIR` (vm/ in the store)")
 	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a boot may take")
 	flag.IntVar(&b.jobs, "j", 2, "boot `N` machines at a time")
@@ -238,7 +236,7 @@ func (b *bench) binaries(t target, tests bool) (binaries, error) {
 	key := fmt.Sprint(t.name, tests)
 	f := b.built[key]
 	if f == nil {
-		f = sync.OnceValues(func() (binaries, error) { return build(t, b.ldflags, tests) })
+		f = sync.OnceValues(func() (binaries, error) { return build(t, tests) })
 		b.built[key] = f
 	}
 	b.mu.Unlock()
