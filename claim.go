@@ -91,30 +91,15 @@ func (n *network) tryClaim(g *guardian, want nat.Claim) error {
 // told.
 func (n *network) tables(want *nat.Claim) error {
 	err := n.makeTables(want.Families())
-	if want.MAC == nil || !noFamily(err) {
+	if want.MAC == nil || !noFamily(err) || !isAbout(err, nat.Bridge.Ruleset()) {
 		return err
-	}
-	berr := n.tryGuard()
-	if !noFamily(berr) {
-		return err // it was another that the kernel has not
 	}
 	if want.Isolated {
-		return fmt.Errorf("-isolate: %w", berr)
+		return fmt.Errorf("-isolate: %w", err)
 	}
-	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", berr)
+	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", err)
 	want.MAC = nil
 	return n.makeTables(want.Families())
-}
-
-// tryGuard is how the kernel refuses the guard's table, if it does. Nothing is
-// left of the trial: when it was another table that the kernel has not, the run
-// fails, and leaves the host as it was.
-func (n *network) tryGuard() error {
-	there, err := nat.Tables(n.nat)
-	if err != nil || len(missing(there, []nat.Family{nat.Bridge})) == 0 {
-		return err
-	}
-	return nat.Commit(n.nat, nat.Bridge.Trial())
 }
 
 // makeTables makes the tables of families, if they aren't there. Then somebody
@@ -163,6 +148,12 @@ func noFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT)
 }
 
+// isAbout tells whether it is one of these requests that was refused.
+func isAbout(err error, reqs []nl.Request) bool {
+	var refused *nl.Error
+	return errors.As(err, &refused) && slices.ContainsFunc(reqs, func(r nl.Request) bool { return r.What == refused.What })
+}
+
 // rulesets makes the tables of families, if they aren't there, with what is
 // optional if the kernel has all of that, and without what published ports take
 // if it has not, unless that is asked for.
@@ -182,8 +173,8 @@ func rulesets(c *nl.Conn, families []nat.Family, publish bool) error {
 		return nil
 	}
 	err = nat.Commit(c, all)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = nat.Commit(c, need) // the kernel lacks something, perhaps what is optional
+	if noFamily(err) && !isAbout(err, need) {
+		err = nat.Commit(c, need) // what the kernel lacks is optional
 	}
 	if errors.Is(err, unix.ENOENT) && !publish {
 		// Or what only published ports take: they are refused, then.
