@@ -10,11 +10,11 @@
 //	vm -arch s390x -tests         and the tests of the packages there
 //	vm -ci                        those that every change must pass
 //	vm -missing                   without one module after another
+//	vm -modules                   with the modules left to ./main, plain and compressed
 //	vm -ram                       the smallest memory, by bisection
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -57,11 +57,12 @@ func run() error {
 	all := flag.Bool("all", false, "boot every target with every kernel")
 	ci := flag.Bool("ci", false, "boot those that every change must pass")
 	missing := flag.Bool("missing", false, "boot amd64 without one module after another")
+	modules := flag.Bool("modules", false, "boot some that leave the loading of modules to ./main, plain ones and compressed ones")
 	ram := flag.Bool("ram", false, "look for the smallest memory")
 	table := flag.String("table", "", "put the table into `FILE`, between its two marks")
 	b := &bench{built: map[string]func() (binaries, error){}}
 	flag.StringVar(&b.logs, "logs", "", "keep what came on the serial lines in `DIR` (vm/ in the store)")
-	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a boot may take")
+	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a machine may have a processor, or may do nothing")
 	flag.IntVar(&b.jobs, "j", 2, "boot `N` machines at a time")
 	flag.Parse()
 
@@ -101,6 +102,8 @@ func run() error {
 		boots = ciBoots()
 	case *missing:
 		boots = missingBoots()
+	case *modules:
+		boots = moduleBoots()
 	default:
 		for name := range strings.SplitSeq(*arch, ",") {
 			t, ok := find(name)
@@ -189,6 +192,9 @@ func (o outcome) ok() bool {
 
 func (o outcome) String() string {
 	text := fmt.Sprintf("%-8s %-22s %d MB: ", o.target.name, o.release, o.memory)
+	if o.squeeze != "" {
+		text += "modules by " + o.squeeze + ": "
+	}
 	if len(o.without) > 0 {
 		text += "without " + strings.Join(o.without, ", ") + ": "
 	}
@@ -225,9 +231,7 @@ func (b *bench) one(what boot) outcome {
 		what.memory *= 2
 		what.words = append(slices.Clone(what.words), "vm.tests=yes")
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), b.patience, fmt.Errorf("ended after %v", b.patience))
-	defer cancel()
-	return what.run(ctx, k, bin, b.logs)
+	return what.run(b.patience, k, bin, b.logs)
 }
 
 // binaries builds what a target runs, once.

@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -141,6 +143,31 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A machine that hangs is ended, be it busy at that or idle.
+func TestWatch(t *testing.T) {
+	for script, want := range map[string]string{"while :; do :; done": "had a processor", "read line": "done nothing"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("sh", "-c", script)
+			stdin, err := cmd.StdinPipe() // nobody writes there
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stdin.Close()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			watch(ctx, cmd.Process.Pid, time.Second, cancel)
+			if err := context.Cause(ctx); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("it was ended because: %v", err)
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+	}
+}
+
 func TestPage(t *testing.T) {
 	amd64, _ := find("amd64")
 	mips, _ := find("mipsle")
@@ -205,7 +232,7 @@ func TestBisect(t *testing.T) {
 
 // Every boot that is asked for has a kernel that is known where to find.
 func TestTargets(t *testing.T) {
-	boots := slices.Concat(ciBoots(), missingBoots())
+	boots := slices.Concat(ciBoots(), missingBoots(), moduleBoots())
 	for _, tt := range targets {
 		for _, k := range tt.kernels {
 			boots = append(boots, boot{target: tt, kernel: k})
