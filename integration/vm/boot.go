@@ -41,6 +41,7 @@ type outcome struct {
 	passed, total int
 	failed        []string // the cases' names
 	peak          string   // MB in use, as /init has seen it
+	ofMemory      bool     // it was the memory that was looked for
 	smallest      int      // memory, in MB, in which a whole container was seen to run
 	smallestBoot  int      // and in which the kernel comes as far as /init
 	log           string   // the file

@@ -11,7 +11,7 @@
 //	vm -ci                        those that every change must pass
 //	vm -missing                   without one module after another
 //	vm -modules                   with the modules left to ./main, plain and compressed
-//	vm -ram                       the smallest memory, by bisection
+//	vm -ram                       the smallest memory, by bisection; with -all, of the newest kernels
 package main
 
 import (
@@ -94,7 +94,11 @@ func run() error {
 	switch {
 	case *all:
 		for _, t := range targets {
-			for _, k := range t.kernels {
+			kernels := t.kernels
+			if *ram { // a dozen boots each
+				kernels = kernels[len(kernels)-1:]
+			}
+			for _, k := range kernels {
 				boots = append(boots, boot{target: t, kernel: k})
 			}
 		}
@@ -148,6 +152,7 @@ func (b *bench) boot(boots []boot, ram bool, table string) error {
 			for i := range next {
 				if ram {
 					outcomes[i] = b.smallest(boots[i])
+					outcomes[i].ofMemory = true
 				} else {
 					outcomes[i] = b.one(boots[i])
 				}
