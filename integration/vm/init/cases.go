@@ -410,11 +410,15 @@ func testPackages(*machine) error {
 	}
 	var errs []error
 	for _, program := range programs {
-		cmd := exec.Command(program)
+		cmd := exec.Command(program, "-test.v", "-test.timeout=5m")
 		cmd.Dir = filepath.Dir(program)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		began := time.Now()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w\n%s", program, err, out))
 		}
+		passed, skipped := strings.Count(string(out), "\n--- PASS"), strings.Count(string(out), "\n--- SKIP")
+		say("tests of %s: %d passed, %d skipped, %v", filepath.Base(cmd.Dir), passed, skipped, time.Since(began).Round(10*time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
