@@ -10,7 +10,7 @@
 # make docs       what a run tells of itself, put into docs/tour.md
 # make vm         boot a bare machine in qemu and run ./main there (ARCH=arm64 KERNEL=6.12; VM='-cases run,nat')
 # make vm-all     every architecture and kernel that is known, and the table of docs/hosts.md; vm-ram: how much memory they need
-# make vm-missing a kernel without one module after another; vm-ci: the boots that every change must pass
+# make vm-missing a kernel without one module after another; vm-modules: main loads them; vm-ci: the boots that every change must pass
 # make lint       gofmt, go vet, staticcheck, golangci-lint
 # make fuzz       every fuzz target, FUZZTIME each
 # make vuln       known vulnerabilities of what is linked in (govulncheck)
@@ -122,9 +122,9 @@ docs: main
 
 ARCH     ?= amd64
 KERNEL   ?= 6.1
-RUN_VM   := go run ./integration/vm -ldflags "$(LDFLAGS)"
+RUN_VM   := go run ./integration/vm
 
-.PHONY: vm vm-all vm-ram vm-missing vm-ci
+.PHONY: vm vm-all vm-ram vm-missing vm-modules vm-ci
 vm:
 	$(RUN_VM) -arch $(ARCH) -kernel $(KERNEL) $(VM)
 
@@ -136,6 +136,9 @@ vm-ram:
 
 vm-missing:
 	$(RUN_VM) -missing $(VM)
+
+vm-modules:
+	$(RUN_VM) -modules $(VM)
 
 vm-ci:
 	$(RUN_VM) -ci $(VM)

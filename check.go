@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -62,18 +64,33 @@ func check(args []string, w, stderr io.Writer) (status int, err error) {
 		}
 		return status, writeObjects(w, objects)
 	}
-	rows := make([][]string, len(all))
-	for i, f := range all {
+	return status, writeTable(w, checkRows(all))
+}
+
+// checkRows is the findings as a person reads them. The modules that a run loads
+// are much the same for all that lacks them, and are told once, at the end.
+func checkRows(all []finding) [][]string {
+	var rows [][]string
+	var modules []string
+	for _, f := range all {
 		switch {
 		case f.OK:
-			rows[i] = []string{"ok", f.Name, f.Config}
+			rows = append(rows, []string{"ok", f.Name, f.Config})
 		case f.Loads != "":
-			rows[i] = []string{"loads", f.Name, f.Config, "a run loads modules first: " + f.Loads}
+			rows = append(rows, []string{"loads", f.Name, f.Config, "a run loads its modules first"})
+			for name := range strings.FieldsSeq(f.Loads) {
+				if !slices.Contains(modules, name) {
+					modules = append(modules, name)
+				}
+			}
 		default:
-			rows[i] = []string{"missing", f.Name, f.Config, fmt.Sprintf("without it: %s (%s)", f.Lost, f.Error)}
+			rows = append(rows, []string{"missing", f.Name, f.Config, fmt.Sprintf("without it: %s (%s)", f.Lost, f.Error)})
 		}
 	}
-	return status, writeTable(w, rows)
+	if len(modules) > 0 {
+		rows = append(rows, []string{"the modules that a run loads: " + strings.Join(modules, " ")})
+	}
+	return rows
 }
 
 const everything = "no container at all"

@@ -36,13 +36,20 @@ func (n *network) claim(g *guardian) error {
 	// The first try may find a table gone since it was looked for, and stale
 	// elements in its way; the last one fails for good.
 	for try := 1; ; try++ {
-		err := n.tryClaim(g, &want)
+		if err := n.tables(&want); err != nil {
+			return err // what is missing is the kernel's
+		}
+		err := n.tryClaim(g, want)
 		if err == nil || try == 10 {
 			return err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			// "main down" came between.
+			// "main down" came between. But when the tables are there each time,
+			// they have nothing that a port could be put into.
+			if there, terr := nat.Tables(n.nat); try >= 3 && terr == nil && len(missing(there, want.Families())) == 0 {
+				return err
+			}
 		case errors.Is(err, unix.EEXIST):
 			// ERESTART: somebody changed the ruleset between the look and the
 			// deed.
@@ -55,11 +62,8 @@ func (n *network) claim(g *guardian) error {
 	}
 }
 
-func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
-	if err := n.tables(want); err != nil {
-		return err
-	}
-	if err := g.guard(*want); err != nil {
+func (n *network) tryClaim(g *guardian, want nat.Claim) error {
+	if err := g.guard(want); err != nil {
 		return err
 	}
 	if err := nat.Commit(n.nat, want.Take()); err != nil {
@@ -71,7 +75,7 @@ func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
 		n.openGates,
 		n.openLegacy,
 		g.keepRecord,
-		func() error { return cutFlows(n.nat, *want) },
+		func() error { return cutFlows(n.nat, want) },
 	} {
 		if err := then(); err != nil {
 			err = errors.Join(err, nat.Commit(n.nat, want.Release()))
@@ -87,30 +91,15 @@ func (n *network) tryClaim(g *guardian, want *nat.Claim) error {
 // told.
 func (n *network) tables(want *nat.Claim) error {
 	err := n.makeTables(want.Families())
-	if want.MAC == nil || !noFamily(err) {
+	if want.MAC == nil || !noFamily(err) || !isAbout(err, nat.Bridge.Ruleset()) {
 		return err
-	}
-	berr := n.tryGuard()
-	if !noFamily(berr) {
-		return err // it was another that the kernel has not
 	}
 	if want.Isolated {
-		return fmt.Errorf("-isolate: %w", berr)
+		return fmt.Errorf("-isolate: %w", err)
 	}
-	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", berr)
+	fmt.Fprintf(n.stderr, "main: warning: nothing keeps the container from pretending to have other addresses: %v\n", err)
 	want.MAC = nil
 	return n.makeTables(want.Families())
-}
-
-// tryGuard is how the kernel refuses the guard's table, if it does. Nothing is
-// left of the trial: when it was another table that the kernel has not, the run
-// fails, and leaves the host as it was.
-func (n *network) tryGuard() error {
-	there, err := nat.Tables(n.nat)
-	if err != nil || len(missing(there, []nat.Family{nat.Bridge})) == 0 {
-		return err
-	}
-	return nat.Commit(n.nat, nat.Bridge.Trial())
 }
 
 // makeTables makes the tables of families, if they aren't there. Then somebody
@@ -125,14 +114,32 @@ func (n *network) tryTables(families []nat.Family) error {
 	if err != nil || len(missing(there, families)) == 0 {
 		return err
 	}
-	if err := rulesets(n.nat, families); err != nil {
+	if err := rulesets(n.nat, families, len(n.o.ports) > 0); err != nil {
 		return err
 	}
+	n.made = append(n.made, missing(there, families)...)
 	s, err := n.survey()
 	if err != nil {
 		return err
 	}
-	return s.restore()
+	if err := s.restore(); !errors.Is(err, unix.ENOENT) { // else "main down" has just come
+		return err
+	}
+	return nil
+}
+
+// dropMade takes back the tables that a failed run made, unless somebody has, or
+// is about to have, a container by now.
+func (n *network) dropMade() {
+	if len(n.made) == 0 {
+		return
+	}
+	s, err := n.survey()
+	if err != nil || len(s.live)+len(s.held)+len(s.stale) > 0 {
+		return // who has them sees to them
+	}
+	s.families = n.made
+	_ = s.dropTables()
 }
 
 // noFamily tells whether an error is that nf_tables has no such family, or not
@@ -141,9 +148,16 @@ func noFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT)
 }
 
+// isAbout tells whether it is one of these requests that was refused.
+func isAbout(err error, reqs []nl.Request) bool {
+	var refused *nl.Error
+	return errors.As(err, &refused) && slices.ContainsFunc(reqs, func(r nl.Request) bool { return r.What == refused.What })
+}
+
 // rulesets makes the tables of families, if they aren't there, with what is
-// optional if the kernel has all of that.
-func rulesets(c *nl.Conn, families []nat.Family) error {
+// optional if the kernel has all of that, and without what published ports take
+// if it has not, unless that is asked for.
+func rulesets(c *nl.Conn, families []nat.Family, publish bool) error {
 	there, err := nat.Tables(c)
 	if err != nil {
 		return err
@@ -159,10 +173,10 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 		return nil
 	}
 	err = nat.Commit(c, all)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = nat.Commit(c, need) // the kernel lacks something, perhaps what is optional
+	if noFamily(err) && !isAbout(err, need) {
+		err = nat.Commit(c, need) // what the kernel lacks is optional
 	}
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) && !publish {
 		// Or what only published ports take: they are refused, then.
 		if lerr := nat.Commit(c, least); lerr == nil || errors.Is(lerr, unix.EEXIST) {
 			err = lerr
@@ -170,7 +184,7 @@ func rulesets(c *nl.Conn, families []nat.Family) error {
 	}
 	if errors.Is(err, unix.EEXIST) {
 		// Another run was faster, with one of them at least.
-		return rulesets(c, families)
+		return rulesets(c, families, publish)
 	}
 	return err
 }

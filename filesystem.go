@@ -399,11 +399,15 @@ var devices = []struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
+// devBlocks is how much a container can write into its /dev, in pages: a file
+// takes one at least, be that of 4 KiB or of 64.
+const devBlocks = "16"
+
 // dev mounts a /dev with nothing of the host's in it. Each node is a mount of
 // its own, so that the others can be of no use: those that the container makes.
 func (p *program) dev(at string, privileged bool) []step {
 	dev := at + "/dev"
-	steps := []step{p.mount("mount tmpfs on "+dev, "tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k")}
+	steps := []step{p.mount("mount tmpfs on "+dev, "tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,nr_blocks="+devBlocks)}
 	for _, d := range devices {
 		name := dev + "/" + d.name
 		steps = append(steps, call("mknod "+name, unix.SYS_MKNODAT, atFDCWD(), p.str(name),

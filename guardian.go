@@ -281,7 +281,7 @@ func (g *guardian) putRecordBack() error {
 	if len(g.record) == 0 {
 		return nil
 	}
-	if err := rulesets(g.nat, familiesOf(g.record)); err != nil {
+	if err := rulesets(g.nat, familiesOf(g.record), false); err != nil {
 		return err
 	}
 	return nat.Commit(g.nat, g.record)

@@ -58,8 +58,8 @@ func wouldLoad(err error, wanted []string) string {
 	}
 	files, _ := kernelModules().missing(wanted) // if that fails, there are none
 	names := make([]string, len(files))
-	for i, file := range files {
-		names[i] = moduleName(file)
+	for i, m := range files {
+		names[i] = moduleName(m.file)
 	}
 	return strings.Join(names, " ")
 }
@@ -112,7 +112,7 @@ func kernelModules() moduleTree {
 
 // missing is the files of the modules that are wanted and not there, each behind
 // those that it depends on.
-func (t moduleTree) missing(wanted []string) ([]string, error) {
+func (t moduleTree) missing(wanted []string) ([]dependency, error) {
 	if err := t.trust(); err != nil {
 		return nil, err
 	}
@@ -127,23 +127,29 @@ func (t moduleTree) missing(wanted []string) ([]string, error) {
 	return planModules(parseDependencies(string(dep)), presentModules(string(builtin), t.have()), wanted), nil
 }
 
-// load loads modules, and tells how many. One that can't be loaded keeps none of
-// the others from it.
+// load loads modules, and tells how many. One that can't be loaded keeps those
+// from it that need it, and no others.
 func (t moduleTree) load(x *narrator, wanted []string) (loaded int, err error) {
 	files, err := t.missing(wanted)
 	if err != nil {
 		return 0, fmt.Errorf("modules: %w", err)
 	}
-	var errs []error
-	for _, file := range files {
-		switch err := t.loadFile(x, file); {
-		case err == nil:
+	failed := make(map[string]bool)
+	for _, m := range files {
+		if slices.ContainsFunc(m.needs, func(file string) bool { return failed[moduleName(file)] }) {
+			continue
+		}
+		lerr := t.loadFile(x, m.file)
+		if lerr == nil {
 			loaded++
-		case len(errs) == 0: // the first is why others fail
-			errs = append(errs, fmt.Errorf("module %s: %w", moduleName(file), err))
+			continue
+		}
+		failed[moduleName(m.file)] = true
+		if err == nil { // the first is why others fail
+			err = fmt.Errorf("module %s: %w", moduleName(m.file), lerr)
 		}
 	}
-	return loaded, errors.Join(errs...)
+	return loaded, err
 }
 
 // loadFile loads a module from a file of the tree.
@@ -281,8 +287,8 @@ func presentModules(builtin, loaded string) map[string]bool {
 }
 
 // planModules is the files to load for what is wanted, in order.
-func planModules(all dependencies, present map[string]bool, wanted []string) []string {
-	var files []string
+func planModules(all dependencies, present map[string]bool, wanted []string) []dependency {
+	var files []dependency
 	planned := make(map[string]bool)
 	var add func(name, file string)
 	add = func(name, file string) {
@@ -297,7 +303,7 @@ func planModules(all dependencies, present map[string]bool, wanted []string) []s
 		for _, need := range slices.Backward(needs) {
 			add(moduleName(need), need)
 		}
-		files = append(files, file)
+		files = append(files, dependency{file, needs})
 	}
 	for _, name := range wanted {
 		if d, ok := all[name]; ok {

@@ -47,7 +47,7 @@ func TestPlanModules(t *testing.T) {
 		files := planModules(parseDependencies(modulesDep), presentModules(c.builtin, c.loaded), c.wanted)
 		var got []string
 		for _, f := range files {
-			got = append(got, moduleName(f))
+			got = append(got, moduleName(f.file))
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
@@ -135,12 +135,25 @@ func TestLoadModulesRefused(t *testing.T) {
 		{map[string]error{"llc": unix.EINVAL}, "module llc: finit_module DIR/kernel/net/llc/llc.ko: invalid argument"},
 	} {
 		tree, order := modules(t, modulesDep, c.refuse)
+		asked, load := []string(nil), tree.init
+		tree.init = func(fd, flags int) error {
+			b := make([]byte, 256)
+			n, _ := unix.Pread(fd, b, 0)
+			asked = append(asked, moduleName(string(b[:n])))
+			return load(fd, flags)
+		}
 		n, err := tree.load(nil, []string{"bridge", "veth", "nft_odd"})
 		if err == nil || strings.ReplaceAll(err.Error(), tree.dir, "DIR") != c.want {
 			t.Errorf("got the error %v, want %s", err, c.want)
 		}
 		if n != len(*order) || !slices.Contains(*order, "veth") {
 			t.Errorf("%d were loaded, %v", n, *order)
+		}
+		// Where a module is refused, those that need it would be.
+		for needs, first := range map[string]string{"bridge": "stp", "stp": "llc"} {
+			if i := slices.Index(asked, needs); i >= 0 && !slices.Contains(*order, first) {
+				t.Errorf("%v were tried, and %s takes %s", asked, needs, first)
+			}
 		}
 	}
 }
@@ -213,8 +226,8 @@ func FuzzPlanModules(f *testing.F) {
 		all, present := parseDependencies(dep), presentModules(builtin, loaded)
 		known := maps.Clone(present)
 		seen := make(map[string]bool)
-		for _, file := range planModules(all, present, strings.Fields(wanted)) {
-			name := moduleName(file)
+		for _, m := range planModules(all, present, strings.Fields(wanted)) {
+			name, file := moduleName(m.file), m.file
 			if seen[name] || known[name] {
 				t.Errorf("%s is planned twice, or is there", file)
 			}

@@ -42,6 +42,7 @@ type network struct {
 	// The others' is a router elsewhere on the wire.
 	networks []netip.Prefix
 
+	made      []nat.Family   // whose tables this run has made
 	addresses []netip.Prefix // the container's
 	mtu       uint32
 	mac       net.HardwareAddr
@@ -96,6 +97,7 @@ func (n *network) ready(u *undo) (err error) {
 	if err := n.findBridge(u); err != nil {
 		return err
 	}
+	u.add(n.dropMade)
 	if len(n.o.ports) > 0 && len(n.networks) == 0 {
 		return fmt.Errorf("-p %s: bridge %s leads to the gateway %s, which is not this host: the container is reached at its own address",
 			n.o.ports[0], n.br.Name, n.gateways()[0].Addr())
@@ -163,9 +165,19 @@ const maxVethMTU = 65535
 // (eth_random_addr, linux/etherdevice.h): of one host, and assigned by nobody.
 func randomMAC() net.HardwareAddr {
 	mac := make(net.HardwareAddr, 6)
-	_, _ = unix.Getrandom(mac, 0) // so few bytes come whole (getrandom(2))
+	random(mac)
 	mac[0] = mac[0]&^1 | 2
 	return mac
+}
+
+// random makes bytes that are unlikely to be another's. For such as are fit for
+// keys a machine that has just booted waits a second; for its own hardware
+// addresses the kernel doesn't either.
+func random(b []byte) {
+	// So few come whole (getrandom(2)).
+	if _, err := unix.Getrandom(b, unix.GRND_INSECURE); err != nil { // before Linux 5.6
+		_, _ = unix.Getrandom(b, 0)
+	}
 }
 
 // hostMAC is the hardware address of the host's end: the container's with the
@@ -229,7 +241,7 @@ const vethPrefix = "veth"
 // made of the address would still be taken.
 func vethName() string {
 	var b [4]byte
-	_, _ = unix.Getrandom(b[:], 0)
+	random(b[:])
 	return vethPrefix + hex.EncodeToString(b[:])
 }
 

@@ -150,7 +150,7 @@ func restore(x *narrator, t tenant) error {
 		return err
 	}
 	defer c.Close()
-	if err := rulesets(c, familiesOf(reqs)); err != nil {
+	if err := rulesets(c, familiesOf(reqs), false); err != nil {
 		return err
 	}
 	return nat.Commit(c, reqs)

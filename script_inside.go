@@ -163,7 +163,7 @@ mount -t cgroup2 -o %s cgroup2 "$root/sys/fs/cgroup" 2>&9 || : # where there is 
 
 	s.line("")
 	s.comment("/dev with nothing of the host's in it.")
-	s.linef(`mount -t tmpfs -o nosuid,noexec,mode=0755,size=64k tmpfs "$root/dev"`)
+	s.linef(`mount -t tmpfs -o nosuid,noexec,mode=0755,nr_blocks=%s tmpfs "$root/dev"`, devBlocks)
 	for _, d := range devices {
 		s.linef(`mknod -m 666 "$root/dev/%s" c %d %d`, d.name, d.major, d.minor)
 	}

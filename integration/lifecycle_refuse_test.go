@@ -279,3 +279,28 @@ func TestPortIsHeld(t *testing.T) {
 		}
 	}
 }
+
+// A run that finds out late that the host can't be made ready leaves it as it
+// was, with its ruleset and without.
+func TestSettingsAreReadOnly(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t).Host
+	before := n.Snapshot()
+	run := func(args ...string) *lab.Cmd {
+		return n.Command("unshare", words([]string{"-m", "sh", "-c", `mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$0" "$@"`, lab.MainBinary(t)}, args)...)
+	}
+	const want = "main: sysctl net/ipv4/ip_forward: set to 1: read-only file system (/proc/sys is read-only here: set it outside)\n"
+	expect(t, run("-p", "8080:80", address, "true"), 125, "", want)
+	expect(t, run("-gateway", "172.16.0.100/24", "auto", "true"), 125, "", want)
+	lab.Eventually(t, func() error { return unchanged(before, n.Snapshot()) })
+
+	// What runs meanwhile keeps what it has.
+	h := hold(t, n, "-p", "8080:80", address)
+	n.SetSysctl("net/ipv4/ip_forward", "0")
+	rules := n.Ruleset()
+	expect(t, run("-gateway", "172.16.0.100/24", "172.16.0.31", "true"), 125, "", want)
+	if now := n.Ruleset(); now != rules {
+		t.Errorf("the ruleset is\n%s\nand was\n%s", now, rules)
+	}
+	h.end(t)
+}

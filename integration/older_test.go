@@ -23,16 +23,20 @@ import (
 // setnsFlags are those of an exec's setns(2).
 const setnsFlags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 
+// insecure is that it waits for randomness fit for keys, or gives none.
+var insecure = fmt.Sprint("getrandom/2:", unix.GRND_INSECURE, "=EINVAL")
+
 var older = []struct {
 	name    string
 	without []string
 }{
 	{"Linux 5.8", []string{"mount_setattr=ENOSYS", "close_range=ENOSYS"}},
 	{"Linux 5.6", []string{"mount_setattr=ENOSYS", "close_range=ENOSYS", fmt.Sprint("setns/1:=", setnsFlags, "=EINVAL"), "clone3=E2BIG"}},
-	{"Linux 5.4", []string{"mount_setattr=ENOSYS", "close_range=ENOSYS", fmt.Sprint("setns/1:=", setnsFlags, "=EINVAL"), "clone3=EINVAL", "openat2=ENOSYS"}},
+	{"Linux 5.4", []string{"mount_setattr=ENOSYS", "close_range=ENOSYS", fmt.Sprint("setns/1:=", setnsFlags, "=EINVAL"), "clone3=EINVAL", "openat2=ENOSYS", insecure}},
 	{"Linux 4.19", []string{
 		"mount_setattr=ENOSYS", "close_range=ENOSYS", "clone3=ENOSYS", "openat2=ENOSYS", "pidfd_open=ENOSYS", "pidfd_send_signal=ENOSYS",
 		fmt.Sprint("clone/0:", unix.CLONE_PIDFD, "=EINVAL"), // it takes the flag, and gives no pidfd
+		insecure,
 	}},
 	{"a filter", []string{"mount_setattr=EPERM", "close_range=EPERM", "clone3=EPERM", "openat2=EPERM", "pidfd_open=EPERM", "pidfd_send_signal=EPERM"}},
 	{"no extended answers", []string{
@@ -205,7 +209,7 @@ func TestOlderNarrates(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	for _, word := range []string{"clone3", "CLEAR_SIGHAND", "close_range", "mount_setattr"} {
+	for _, word := range []string{"clone3", "CLEAR_SIGHAND", "close_range", "mount_setattr", "veth00000000", "address 02:00:00:00:00:00"} {
 		if strings.Contains(stderr, word) {
 			t.Errorf("it tells of %s", word)
 		}

@@ -134,21 +134,6 @@ func TestRulesetCanBeLoadedAgain(t *testing.T) {
 	same(t, "the ruleset", ruleset(t), before)
 }
 
-// A trial leaves nothing, and lets nobody's table go.
-func TestTrial(t *testing.T) {
-	netns(t)
-	for _, f := range Families {
-		commit(t, f.Trial())
-	}
-	same(t, "the ruleset", ruleset(t), "")
-	makeTables(t)
-	before := ruleset(t)
-	for _, f := range Families {
-		refuse(t, unix.EEXIST, f.Trial())
-	}
-	same(t, "the ruleset", ruleset(t), before)
-}
-
 func TestDeleteTable(t *testing.T) {
 	netns(t)
 	makeTables(t)

@@ -250,13 +250,6 @@ func (f Family) Ruleset() []nl.Request {
 	return reqs
 }
 
-// Trial is the ruleset, made and taken away in one transaction: the kernel
-// refuses it as it would the ruleset, and otherwise nothing is left. It fails
-// with EEXIST when the table is there.
-func (f Family) Trial() []nl.Request {
-	return append(f.Ruleset(), f.DeleteTable())
-}
-
 // publishing tells whether a chain is there for published ports alone.
 func publishing(chain string) bool {
 	return chain == "publish" || chain == "prerouting" || chain == "output"

@@ -135,6 +135,10 @@ func (r rule) request(f Family) nl.Request {
 	if needs == "" {
 		needs = "nf_tables: CONFIG_NF_TABLES"
 	}
+	lacks := "the kernel lacks part of " + needs
+	if f != Bridge && publishing(r.chain) {
+		lacks += "; only -p takes it"
+	}
 	return nl.Request{
 		Type:  message(unix.NFT_MSG_NEWRULE),
 		Flags: flags,
@@ -158,7 +162,7 @@ func (r rule) request(f Family) nl.Request {
 		What: fmt.Sprintf("chain %s %s: %s rule %q", f.table(), r.chain, verb, r.text),
 		Cmd:  fmt.Sprintf("nft %s rule %s %s %s", verb, f.table(), r.chain, shellQuote(r.text)),
 		Advice: []nl.Advice{
-			{Errno: unix.ENOENT, Text: "the kernel lacks part of " + needs},
+			{Errno: unix.ENOENT, Text: lacks},
 		},
 	}
 }

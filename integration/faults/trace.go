@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ const (
 	refuse                 // the kernel does not know one of the netlink messages that it sends
 	killRunner             // the runner gets a SIGKILL before it
 	killCaller             // so does the process that calls
+	lack                   // the kernel has no expression or kind of link of a name, at any call
 )
 
 // Fault is what goes wrong in a run.
@@ -51,6 +53,7 @@ type Fault struct {
 	deed    deed
 	errno   unix.Errno // fail
 	message int        // refuse: which of the messages
+	name    string     // lack
 
 	downAlone bool // no run comes after it, but "main down" at once
 }
@@ -385,6 +388,11 @@ func (t *tracer) entry(tid int, k *task) error {
 	t.count[c]++
 	c.N = t.count[c]
 	s := seen{Call: c}
+	if k.nr == unix.SYS_SENDTO && t.fault != nil && t.fault.deed == lack {
+		if err := t.rename(tid, k); err != nil {
+			return err
+		}
+	}
 	if k.nr == unix.SYS_SENDTO {
 		s.messages = messages(tid, k.args[1], k.args[2])
 	}
@@ -466,6 +474,30 @@ func (t *tracer) spoilMessage(tid int, k *task, offsets []int) error {
 	b := binary.NativeEndian.AppendUint16(nil, unknown)
 	_, err := unix.PtracePokeData(tid, uintptr(at), b)
 	return err
+}
+
+// rename gives an expression of nf_tables, or a kind of link, a name that no
+// kernel knows: both are the first attribute of their nest (NFTA_EXPR_NAME,
+// IFLA_INFO_KIND).
+func (t *tracer) rename(tid int, k *task) error {
+	b := make([]byte, k.args[2])
+	if len(b) == 0 || peek(tid, k.args[1], b) != nil {
+		return nil // no message
+	}
+	attribute := binary.NativeEndian.AppendUint16(nil, uint16(4+len(t.fault.name)+1))
+	attribute = binary.NativeEndian.AppendUint16(attribute, 1)
+	attribute = append(append(attribute, t.fault.name...), 0)
+	for at := 0; ; at++ {
+		next := bytes.Index(b[at:], attribute)
+		if next < 0 {
+			return nil
+		}
+		at += next
+		t.out.reached = true
+		if _, err := unix.PtracePokeData(tid, uintptr(k.args[1])+uintptr(at+4), []byte("X")); err != nil {
+			return err
+		}
+	}
 }
 
 // describe is a call with its arguments, as far as they are of interest.

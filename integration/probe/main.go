@@ -31,7 +31,10 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"container/integration/flee"
 )
 
 func main() {
@@ -58,7 +61,14 @@ func run(args []string) error {
 		fmt.Println("ready")
 		select {}
 	case "flee":
-		return flee(args[1:])
+		if len(args) != 2 {
+			return fmt.Errorf("flee takes a directory, not %q", args[1:])
+		}
+		names, err := flee.Flee(args[1])
+		if err == nil {
+			fmt.Println(strings.Join(names, " "))
+		}
+		return err
 	case "without":
 		return without(args[1:])
 	case "pour":

@@ -17,7 +17,7 @@ import (
 
 // missing is the system calls that a test may want to be without.
 var missing = map[string]uint32{
-	"bind": unix.SYS_BIND, "clone": unix.SYS_CLONE, "clone3": unix.SYS_CLONE3, "close_range": unix.SYS_CLOSE_RANGE, "finit_module": unix.SYS_FINIT_MODULE,
+	"bind": unix.SYS_BIND, "clone": unix.SYS_CLONE, "clone3": unix.SYS_CLONE3, "close_range": unix.SYS_CLOSE_RANGE, "finit_module": unix.SYS_FINIT_MODULE, "getrandom": unix.SYS_GETRANDOM,
 	"mount_setattr": unix.SYS_MOUNT_SETATTR, "move_mount": unix.SYS_MOVE_MOUNT, "open_tree": unix.SYS_OPEN_TREE, "openat2": unix.SYS_OPENAT2,
 	"pidfd_open": unix.SYS_PIDFD_OPEN, "pidfd_send_signal": unix.SYS_PIDFD_SEND_SIGNAL, "pivot_root": unix.SYS_PIVOT_ROOT, "setns": unix.SYS_SETNS,
 	"setsockopt": unix.SYS_SETSOCKOPT, "socket": unix.SYS_SOCKET,

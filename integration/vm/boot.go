@@ -27,6 +27,7 @@ type boot struct {
 	memory  int      // MB
 	words   []string // for /init, on the kernel's command line
 	without []string // modules that it has not
+	squeeze string   // how its modules are compressed by us: xz, zstd
 	tests   bool     // the packages' own tests are run too
 	speed   []string // what qemu is told of time
 }
@@ -40,6 +41,7 @@ type outcome struct {
 	passed, total int
 	failed        []string // the cases' names
 	peak          string   // MB in use, as /init has seen it
+	ofMemory      bool     // it was the memory that was looked for
 	smallest      int      // memory, in MB, in which a whole container was seen to run
 	smallestBoot  int      // and in which the kernel comes as far as /init
 	log           string   // the file
@@ -48,7 +50,10 @@ type outcome struct {
 
 // name is how the boot is called in a file's name and to the reader.
 func (b boot) name() string {
-	words := append([]string{strings.ReplaceAll(b.target.name, "/", ""), b.kernel}, b.without...)
+	words := append([]string{b.target.file(), b.kernel}, b.without...)
+	if b.squeeze != "" {
+		words = append(words, b.squeeze)
+	}
 	return strings.Join(words, "-")
 }
 
@@ -60,10 +65,22 @@ type binaries struct {
 
 // tested are the packages whose messages and structures have another layout on
 // another architecture.
-var tested = []string{"nl", "rtnl", "nat", "dissect", "pcap", "seccomp", "xtables", "cgroup"}
+var tested = []string{"nl", "rtnl", "nat", "dissect", "pcap", "file", "seccomp", "xtables", "cgroup"}
 
-// build compiles them.
-func build(t target, ldflags string, tests bool) (b binaries, err error) {
+// build compiles them: ./main as it is shipped, by the Makefile's own rule.
+func build(t target, tests bool) (b binaries, err error) {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return b, fmt.Errorf("go env GOMOD: %w", err)
+	}
+	top := filepath.Dir(strings.TrimSpace(string(mod)))
+	shipped := "dist/main-linux-" + t.file()
+	if out, err := exec.Command("make", "-s", "-C", top, shipped).CombinedOutput(); err != nil {
+		return b, fmt.Errorf("make %s: %w\n%s", shipped, err, out)
+	}
+	if b.main, err = os.ReadFile(filepath.Join(top, shipped)); err != nil {
+		return b, err
+	}
 	dir, err := os.MkdirTemp("", "container-vm-")
 	if err != nil {
 		return b, err
@@ -71,16 +88,13 @@ func build(t target, ldflags string, tests bool) (b binaries, err error) {
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "program")
 	one := func(args ...string) ([]byte, error) {
-		cmd := exec.Command("go", slices.Concat(args[:len(args)-1], []string{"-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", file}, args[len(args)-1:])...)
+		cmd := exec.Command("go", slices.Concat(args[:len(args)-1], []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file}, args[len(args)-1:])...)
 		goarch, _, _ := strings.Cut(t.name, "/")
 		cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch), t.env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go %s for %s: %w\n%s", strings.Join(args, " "), t.name, err, out)
 		}
 		return os.ReadFile(file)
-	}
-	if b.main, err = one("build", "container"); err != nil {
-		return b, err
 	}
 	if b.init, err = one("build", "container/integration/vm/init"); err != nil || !tests {
 		return b, err
@@ -113,7 +127,7 @@ func build(t target, ldflags string, tests bool) (b binaries, err error) {
 
 // initramfs is all that the machine has: the two programs, the modules, and a
 // tree for a container with busybox in it.
-func initramfs(k *kernel, b binaries, without []string) ([]byte, error) {
+func initramfs(k *kernel, b binaries, modules tree) ([]byte, error) {
 	files := []entry{
 		{name: "dev", mode: isDir | 0o755},
 		{name: "dev/console", mode: isChar | 0o600, dev: [2]uint32{5, 1}},
@@ -135,7 +149,7 @@ func initramfs(k *kernel, b binaries, without []string) ([]byte, error) {
 		files = append(files, entry{name: "tree/bin/" + applet, mode: isLink | 0o777, data: []byte("busybox")})
 	}
 	files = append(files, b.tests...)
-	files = append(files, k.modules.without(without).files(k.release)...)
+	files = append(files, modules.files(k.release)...)
 	var out bytes.Buffer
 	err := writeCpio(&out, files)
 	return out.Bytes(), err
@@ -146,9 +160,14 @@ const mark = "vm: "
 
 // run boots a machine and returns what its /init says of it. The machine is
 // ended as soon as /init has said its last word, or when the context is.
-func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o outcome) {
+func (b boot) run(patience time.Duration, k *kernel, bin binaries, dir string) (o outcome) {
 	o = outcome{boot: b, release: k.release, size: int64(len(bin.main)), log: filepath.Join(dir, b.name()+".log")}
-	archive, err := initramfs(k, bin, b.without)
+	modules, err := k.modules.without(b.without).squeezed(b.squeeze)
+	if err != nil {
+		o.err = err
+		return o
+	}
+	archive, err := initramfs(k, bin, modules)
 	if err != nil {
 		o.err = err
 		return o
@@ -165,8 +184,8 @@ func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o o
 	}
 	defer log.Close()
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, "qemu-system-"+b.target.qemu, b.arguments(k, initrd)...)
 	cmd.WaitDelay = 5 * time.Second
 	// It ends with us, also when we are killed: the signal comes when the thread
@@ -184,9 +203,10 @@ func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o o
 	if o.err = cmd.Start(); o.err != nil {
 		return o
 	}
+	go watch(ctx, cmd.Process.Pid, patience, cancel)
 	done := o.read(io.TeeReader(serial, log), cmd.Process.Pid)
 	cut := ctx.Err()
-	cancel()
+	cancel(nil)
 	_ = cmd.Wait() // killed by us
 	o.all = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if !done {
@@ -201,9 +221,41 @@ func (b boot) run(ctx context.Context, k *kernel, bin binaries, dir string) (o o
 	return o
 }
 
+// watch ends a machine that is not going to say its last word: it has had the
+// processor for too long, or has not wanted it for as long. How busy this machine
+// is with others makes no difference to that.
+func watch(ctx context.Context, qemu int, patience time.Duration, end context.CancelCauseFunc) {
+	const often = time.Second
+	ticks := time.NewTicker(often)
+	defer ticks.Stop()
+	var last, idle time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		used := cpuTime(qemu)
+		if used > last {
+			last, idle = used, 0
+		} else {
+			idle += often
+		}
+		switch {
+		case used > patience:
+			end(fmt.Errorf("it has had a processor for %v", used))
+		case idle > patience:
+			end(fmt.Errorf("it has done nothing for %v", idle))
+		}
+	}
+}
+
 // arguments are qemu's.
 func (b boot) arguments(k *kernel, initrd string) []string {
 	words := append([]string{"console=" + b.target.console, "panic=-1", "quiet", "loglevel=4"}, b.target.boot...)
+	if b.speed == nil || b.speed[0] != "-icount" {
+		words = append(words, "vm.clock=wall")
+	}
 	args := slices.Concat(b.target.args, b.speed)
 	args = append(args, "-m", strconv.Itoa(b.memory),
 		"-nographic", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-net", "none",

@@ -10,11 +10,11 @@
 //	vm -arch s390x -tests         and the tests of the packages there
 //	vm -ci                        those that every change must pass
 //	vm -missing                   without one module after another
-//	vm -ram                       the smallest memory, by bisection
+//	vm -modules                   with the modules left to ./main, plain and compressed
+//	vm -ram                       the smallest memory, by bisection; with -all, of the newest kernels
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,7 +37,6 @@ func main() {
 // bench is what all boots have in common.
 type bench struct {
 	store    *store
-	ldflags  string
 	logs     string
 	patience time.Duration
 	jobs     int
@@ -58,12 +57,12 @@ func run() error {
 	all := flag.Bool("all", false, "boot every target with every kernel")
 	ci := flag.Bool("ci", false, "boot those that every change must pass")
 	missing := flag.Bool("missing", false, "boot amd64 without one module after another")
+	modules := flag.Bool("modules", false, "boot some that leave the loading of modules to ./main, plain ones and compressed ones")
 	ram := flag.Bool("ram", false, "look for the smallest memory")
 	table := flag.String("table", "", "put the table into `FILE`, between its two marks")
 	b := &bench{built: map[string]func() (binaries, error){}}
-	flag.StringVar(&b.ldflags, "ldflags", "-s -w -buildid=", "for go build")
 	flag.StringVar(&b.logs, "logs", "", "keep what came on the serial lines in `DIR` (vm/ in the store)")
-	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a boot may take")
+	flag.DurationVar(&b.patience, "patience", 5*time.Minute, "how long a machine may have a processor, or may do nothing")
 	flag.IntVar(&b.jobs, "j", 2, "boot `N` machines at a time")
 	flag.Parse()
 
@@ -95,7 +94,11 @@ func run() error {
 	switch {
 	case *all:
 		for _, t := range targets {
-			for _, k := range t.kernels {
+			kernels := t.kernels
+			if *ram { // a dozen boots each
+				kernels = kernels[len(kernels)-1:]
+			}
+			for _, k := range kernels {
 				boots = append(boots, boot{target: t, kernel: k})
 			}
 		}
@@ -103,6 +106,8 @@ func run() error {
 		boots = ciBoots()
 	case *missing:
 		boots = missingBoots()
+	case *modules:
+		boots = moduleBoots()
 	default:
 		for name := range strings.SplitSeq(*arch, ",") {
 			t, ok := find(name)
@@ -147,6 +152,7 @@ func (b *bench) boot(boots []boot, ram bool, table string) error {
 			for i := range next {
 				if ram {
 					outcomes[i] = b.smallest(boots[i])
+					outcomes[i].ofMemory = true
 				} else {
 					outcomes[i] = b.one(boots[i])
 				}
@@ -191,6 +197,9 @@ func (o outcome) ok() bool {
 
 func (o outcome) String() string {
 	text := fmt.Sprintf("%-8s %-22s %d MB: ", o.target.name, o.release, o.memory)
+	if o.squeeze != "" {
+		text += "modules by " + o.squeeze + ": "
+	}
 	if len(o.without) > 0 {
 		text += "without " + strings.Join(o.without, ", ") + ": "
 	}
@@ -227,9 +236,7 @@ func (b *bench) one(what boot) outcome {
 		what.memory *= 2
 		what.words = append(slices.Clone(what.words), "vm.tests=yes")
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), b.patience, fmt.Errorf("ended after %v", b.patience))
-	defer cancel()
-	return what.run(ctx, k, bin, b.logs)
+	return what.run(b.patience, k, bin, b.logs)
 }
 
 // binaries builds what a target runs, once.
@@ -238,7 +245,7 @@ func (b *bench) binaries(t target, tests bool) (binaries, error) {
 	key := fmt.Sprint(t.name, tests)
 	f := b.built[key]
 	if f == nil {
-		f = sync.OnceValues(func() (binaries, error) { return build(t, b.ldflags, tests) })
+		f = sync.OnceValues(func() (binaries, error) { return build(t, tests) })
 		b.built[key] = f
 	}
 	b.mu.Unlock()

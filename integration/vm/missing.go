@@ -50,3 +50,25 @@ func missingBoots() []boot {
 	}
 	return boots
 }
+
+// moduleBoots are boots in which ./main loads the modules itself: plain ones,
+// compressed ones where the kernel decompresses them, and such as it does not,
+// where the message must say that.
+func moduleBoots() []boot {
+	var boots []boot
+	for _, which := range []struct{ target, kernel, squeeze string }{
+		{"amd64", "5.10", ""}, {"amd64", "6.12", ""}, {"riscv64", "7", ""}, {"mipsle", "6.1", ""},
+		{"amd64", "6.1", "xz"}, {"amd64", "6.12", "zstd"},
+	} {
+		t, _ := find(which.target)
+		b := boot{target: t, kernel: which.kernel, squeeze: which.squeeze, words: []string{"vm.modules=no"}}
+		switch which.squeeze {
+		case "xz":
+			b.words = append(b.words, "vm.cases=missing", "vm.want=finit_module,.ko.xz)")
+		case "zstd":
+			b.words = append(b.words, "vm.cases=missing", "vm.want=finit_module,.ko.zst)")
+		}
+		boots = append(boots, b)
+	}
+	return boots
+}

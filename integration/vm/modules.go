@@ -76,6 +76,39 @@ func readModule(file string, data []byte) (*module, error) {
 	return m, nil
 }
 
+// own are the modules that /init itself has need of.
+var own = []string{"ipv6", "veth"}
+
+// squeezed is the tree with its modules compressed by a tool, xz or zstd, for a
+// kernel that has them otherwise. What /init has need of stays as it is.
+func (t tree) squeezed(tool string) (tree, error) {
+	if tool == "" {
+		return t, nil
+	}
+	args := map[string][]string{"xz": {"--check=crc32"}, "zstd": nil}[tool]
+	rest := tree{}
+	for name, m := range t {
+		rest[name] = m
+		if slices.Contains(own, name) {
+			continue
+		}
+		plain, err := decompress(m.path, m.data)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(tool, append(args, "-c")...)
+		cmd.Stdin = bytes.NewReader(plain)
+		c := *m
+		if c.data, err = cmd.Output(); err != nil {
+			return nil, fmt.Errorf("%s -c %s: %w", tool, m.path, err)
+		}
+		before, _, _ := strings.Cut(m.path, ".ko")
+		c.path = before + ".ko" + map[string]string{"xz": ".xz", "zstd": ".zst"}[tool]
+		rest[name] = &c
+	}
+	return rest, nil
+}
+
 // decompress is what xz(1) or zstd(1) makes of a module, by its name.
 func decompress(file string, data []byte) ([]byte, error) {
 	tool := map[string]string{".xz": "xz", ".zst": "zstd"}[path.Ext(file)]

@@ -7,9 +7,11 @@ import "sort"
 // grain is how finely memory is measured out, in MB.
 const grain = 4
 
+// least is less than any kernel here is content with.
+const least = 28
+
 // smallest looks for the smallest memory in which the kernel comes as far as
-// /init, and for that in which the cases that make a whole container pass. No
-// two boots of one machine can be made at a time.
+// /init, and for that in which the cases that make a whole container pass.
 func (b *bench) smallest(what boot) outcome {
 	try := func(memory int, cases string) outcome {
 		what.memory, what.words = memory, []string{"vm.cases=" + cases}
@@ -17,19 +19,24 @@ func (b *bench) smallest(what boot) outcome {
 	}
 	const whole = "run,nat,publish"
 	most := what.memory
-	last := try(most, whole)
-	if !last.ok() || what.target.fixed {
-		return last
+	if what.target.fixed {
+		return try(most, whole)
 	}
-	last.smallestBoot = bisect(grain, most, func(memory int) bool { return try(memory, "none").ok() })
-	last.smallest = bisect(last.smallestBoot-grain, most, func(memory int) bool {
+	alone := bisect(least, most, func(memory int) bool { return try(memory, "none").ok() })
+	var last outcome
+	size := bisect(alone-grain, most, func(memory int) bool {
 		o := try(memory, whole)
 		if o.ok() {
-			last.peak = o.peak
+			last = o
 		}
 		return o.ok()
 	})
-	last.memory = last.smallest
+	if !last.ok() || last.memory != size {
+		last = try(size, whole)
+	}
+	if last.ok() {
+		last.smallestBoot, last.smallest = alone, size
+	}
 	return last
 }
 

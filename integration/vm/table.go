@@ -19,9 +19,18 @@ const (
 // row is a line of the table, by cells.
 type row []string
 
-// rowOf is what a boot has shown. A cell of something that was not looked at is
-// empty.
+// rowOf is what a boot has shown, nil for nothing. A cell of something that was
+// not looked at is empty.
 func rowOf(o outcome) row {
+	if o.ofMemory {
+		switch {
+		case !o.ok():
+			return nil
+		case o.target.fixed:
+			return row{o.target.name, o.release, machine(o.target.args), "", "", "", "", "", fmt.Sprintf("%d, which it has", o.memory)}
+		}
+		return row{o.target.name, o.release, machine(o.target.args), "", "", "", "", "", fmt.Sprintf("%d (%d)", o.smallest, o.smallestBoot)}
+	}
 	r := row{
 		o.target.name, o.release, machine(o.target.args),
 		fmt.Sprintf("%.1f", o.up.Seconds()), fmt.Sprintf("%.1f", o.all.Seconds()),
@@ -33,9 +42,6 @@ func rowOf(o outcome) row {
 	}
 	if o.total == 0 {
 		return row{o.target.name, o.release, r[2], "", "", "it did not boot", "", "", ""}
-	}
-	if o.smallest != 0 {
-		r[8] = fmt.Sprintf("%d (%d)", o.smallest, o.smallestBoot)
 	}
 	return r
 }
@@ -69,6 +75,9 @@ func merge(old []row, outcomes []outcome) []row {
 					continue
 				}
 				is := rowOf(o)
+				if is == nil {
+					continue
+				}
 				for i, cell := range is {
 					if cell == "" && r != nil {
 						is[i] = r[i]

@@ -55,6 +55,9 @@ var targets = []target{
 		qemu: "s390x", pkg: "misc", args: []string{"-machine", "s390-ccw-virtio"}, console: "ttysclp0", memory: 256},
 }
 
+// file is the target's name in that of a file: arm7.
+func (t target) file() string { return strings.ReplaceAll(t.name, "/", "") }
+
 // find is the target of a name; "arm" is the newest of them.
 func find(name string) (target, bool) {
 	for _, t := range targets {

@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -141,6 +143,31 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A machine that hangs is ended, be it busy at that or idle.
+func TestWatch(t *testing.T) {
+	for script, want := range map[string]string{"while :; do :; done": "had a processor", "read line": "done nothing"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("sh", "-c", script)
+			stdin, err := cmd.StdinPipe() // nobody writes there
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stdin.Close()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			watch(ctx, cmd.Process.Pid, time.Second, cancel)
+			if err := context.Cause(ctx); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("it was ended because: %v", err)
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+	}
+}
+
 func TestPage(t *testing.T) {
 	amd64, _ := find("amd64")
 	mips, _ := find("mipsle")
@@ -150,7 +177,9 @@ func TestPage(t *testing.T) {
 		tableEnds + "\nFoot.\n"
 	got, err := page(was, []outcome{
 		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", size: 5_250_000, up: 1500 * time.Millisecond, all: 3 * time.Second, passed: 13, total: 14, failed: []string{"nat"}, peak: "41"},
-		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 5_000_000, up: time.Second, all: 2 * time.Second, passed: 14, total: 14, peak: "42", smallest: 100, smallestBoot: 96},
+		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 5_000_000, up: time.Second, all: 2 * time.Second, passed: 14, total: 14, peak: "42"},
+		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 1, up: 1, all: 1, passed: 3, total: 3, peak: "1", ofMemory: true, smallest: 100, smallestBoot: 96},
+		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", ofMemory: true}, // no memory was enough
 		{boot: boot{target: amd64, kernel: "6.1"}, release: "6.1"},
 	})
 	if err != nil {
@@ -205,7 +234,7 @@ func TestBisect(t *testing.T) {
 
 // Every boot that is asked for has a kernel that is known where to find.
 func TestTargets(t *testing.T) {
-	boots := slices.Concat(ciBoots(), missingBoots())
+	boots := slices.Concat(ciBoots(), missingBoots(), moduleBoots())
 	for _, tt := range targets {
 		for _, k := range tt.kernels {
 			boots = append(boots, boot{target: tt, kernel: k})

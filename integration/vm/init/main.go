@@ -17,6 +17,7 @@
 //	vm.tests=yes         and the tests of the packages
 //	vm.modules=no        load no more than what the cable to the outside takes, and
 //	                     leave the rest to ./main
+//	vm.clock=wall        the machine's clock is as slow or fast as that on the wall
 //	vm.want=WORD,WORD    what ./main must say in the case "missing"; "ok" if it must run
 package main
 
@@ -110,7 +111,8 @@ func boot() error {
 func chosen(names string) []testCase {
 	var list []testCase
 	for _, c := range cases {
-		if names == "" && !c.asked || slices.Contains(strings.Split(names, ","), c.name) {
+		asked := c.asked && (c.name != "modules" || word("vm.modules") != "no")
+		if names == "" && !asked || slices.Contains(strings.Split(names, ","), c.name) {
 			list = append(list, c)
 		}
 	}

@@ -157,7 +157,7 @@ func eventually(condition func() error) error {
 }
 
 // patience is how long anything may take that must happen.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // snapshot is what a run changes on a host, or may: links, tables of nf_tables,
 // settings, mounts, control groups.

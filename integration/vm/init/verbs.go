@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"container/integration/flee"
 )
 
 // verb is what runs in a container:
@@ -26,6 +28,8 @@ import (
 //	eat MB               touch so much memory
 //	terminal             print the size of the terminal that this runs on
 //	hostname             print it
+//	flee DIR             try to leave the root by way of a directory, and print what
+//	                     is there
 func verb(args []string) error {
 	if len(args) == 0 {
 		return errors.New("a verb is missing")
@@ -66,6 +70,12 @@ func verb(args []string) error {
 		size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
 		if err == nil {
 			fmt.Println("terminal", size.Row, size.Col)
+		}
+		return err
+	case "flee":
+		names, err := flee.Flee(args[0])
+		if err == nil {
+			fmt.Println(strings.Join(names, " "))
 		}
 		return err
 	case "hostname":
@@ -117,9 +127,9 @@ func serve(network, addr string) error {
 	return nil
 }
 
-// askPatience is how long an answer may take: a machine that is emulated takes
-// its time.
-const askPatience = 10 * time.Second
+// askPatience is how long an answer may take: a machine that is emulated, and
+// has the time on the wall, takes its time.
+const askPatience = time.Minute
 
 // ask sends a question, and reads the answer.
 func ask(network, addr string) (string, error) {
