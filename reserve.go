@@ -23,8 +23,7 @@ import (
 // that no process of the host takes it, a port that one has is noticed before
 // anything starts, and ss(8) shows who has it. Ports that are to be chosen get
 // their numbers. Nothing ever arrives at these sockets, but for what the relay
-// serves: nf_tables sends it on before, and a filter drops what comes while the
-// rules are not there.
+// serves: nf_tables sends it on before, and a filter drops the rest.
 func reserve(o *options) (*holding, error) {
 	r := &holding{ports: slices.Clone(o.ports), fds: make([]int, 0, len(o.ports))}
 	for i := range r.ports {
@@ -51,6 +50,49 @@ type holding struct {
 	ports  []nat.Port
 	chosen []nat.Port // those of them that were free
 	fds    []int
+}
+
+// listen has the sockets listen, as far as their protocol knows that, once the
+// rules are there. Until then whoever connects is refused, and tries again. A
+// SYN that the filter drops would not be the last: connection tracking has taken
+// it for one to the host itself, and when it is sent again nobody asks the rules.
+// Its client would hear nothing for two minutes.
+func (r *holding) listen(o *options) error {
+	return r.listening(func(fd int, p nat.Port) error {
+		o.x.call("listen(%d)  # %s", fd, p)
+		err := unix.Listen(fd, unix.SOMAXCONN)
+		if errors.Is(err, unix.EADDRINUSE) {
+			err = &inUseError{x: o.x, port: p} // since it was bound
+		}
+		if err != nil {
+			return fmt.Errorf("port %s: %w", portWords(p), err)
+		}
+		return nil
+	})
+}
+
+// hush has them refuse again, before the rules go.
+func (r *holding) hush(o *options) {
+	_ = r.listening(func(fd int, p nat.Port) error {
+		o.x.call("shutdown(%d, SHUT_RD)  # %s: refuse from now on", fd, p)
+		_ = unix.Shutdown(fd, unix.SHUT_RD) // SCTP has no such thing
+		return nil
+	})
+}
+
+func (r *holding) listening(do func(fd int, p nat.Port) error) error {
+	if r == nil {
+		return nil
+	}
+	for i, p := range r.ports {
+		if r.fds[i] < 0 || p.Proto == unix.IPPROTO_UDP {
+			continue
+		}
+		if err := do(r.fds[i], p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *holding) release() {
@@ -184,10 +226,9 @@ func holdPort(o *options, fd int, p nat.Port, v6 bool) error {
 		}
 		addr = a
 	}
-	// A listening TCP socket collides with every other, while connections of
-	// the past that are in TIME_WAIT should not be in the way.
-	listens := p.Proto != unix.IPPROTO_UDP
-	if listens {
+	// A listening TCP socket collides with every other, as this one will (listen),
+	// while connections of the past that are in TIME_WAIT should not be in the way.
+	if p.Proto != unix.IPPROTO_UDP {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return os.NewSyscallError("setsockopt SO_REUSEADDR", err)
 		}
@@ -211,9 +252,6 @@ func holdPort(o *options, fd int, p nat.Port, v6 bool) error {
 	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 
 	err := unix.Bind(fd, addr)
-	if err == nil && listens {
-		err = unix.Listen(fd, unix.SOMAXCONN)
-	}
 	if errors.Is(err, unix.EADDRINUSE) {
 		return &inUseError{x: o.x, port: p}
 	}

@@ -247,6 +247,9 @@ func TestReserve(t *testing.T) {
 		if got := boundTo(t, r.fds[0]); got != c.want || len(r.fds) != 1 || r.chosen != nil {
 			t.Errorf("%s, -p %s: %d sockets, the first at %s; want one at %s, and nothing chosen (%v)", c.addresses, c.port, len(r.fds), got, c.want, r.chosen)
 		}
+		if err := r.listen(o); err != nil {
+			t.Errorf("%s, -p %s: %v", c.addresses, c.port, err)
+		}
 		for _, where := range c.free {
 			if err := tryListen(where); err != nil {
 				t.Errorf("%s, -p %s: %v", c.addresses, c.port, err)

@@ -110,6 +110,10 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 			return 0, err
 		}
 	}
+	if err := held.listen(o); err != nil {
+		return 0, err
+	}
+	defer held.hush(o)
 	// From here on it is a run that ends, like any other: what all runs share
 	// stays for the next.
 	failed = nil

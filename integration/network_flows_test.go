@@ -88,6 +88,67 @@ func TestUDPFlowMeetsWhoPublishes(t *testing.T) {
 	c.HeardNothing(t)
 }
 
+// A client that connects while a run has not published the port yet, or not any
+// more, is refused. One that heard nothing would try again on the same
+// connection, which connection tracking by then takes for one to the host: it
+// would hear nothing for two minutes, whoever publishes the port.
+func TestTCPBeforeAndAfterPublishing(t *testing.T) {
+	t.Parallel()
+	h := newHost6(t, false, true)
+	flows := h.flows(h.container(t, 99))
+	refusedAt := func(when string) (err error) {
+		for _, f := range flows {
+			_, asked := f.from.AskAtOnce("tcp", f.to)
+			if asked == nil || !strings.HasSuffix(asked.Error(), syscall.ECONNREFUSED.Error()) {
+				err = errors.Join(err, fmt.Errorf("%s: %s: %w, want %w", when, f.name, asked, syscall.ECONNREFUSED))
+			}
+		}
+		return err
+	}
+	run, goOn := stuck(t, h.Host, h.args(30, "-p", "80:8000")...)
+	if err := refusedAt("before"); err != nil {
+		t.Error(err)
+	}
+	goOn()
+	run.echo(t)
+	run.main = run.Process.Pid
+	run.findProcesses(t, h.Host)
+
+	// Its end is held up, and what its guardian is about to do is done for it.
+	if err := syscall.Kill(run.guardian, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.stdin.Close()
+	lab.Eventually(t, func() error { return ended(run.init) })
+	for _, family := range []string{"ip", "ip6"} {
+		if out, err := h.Host.Command("nft", "flush", "map", family, "container", "publish").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	lab.Eventually(t, func() error { return refusedAt("after") })
+	if err := syscall.Kill(run.guardian, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if await(run.Cmd); run.Status() != 0 {
+		t.Errorf("status %d, want 0", run.Status())
+	}
+}
+
+// A port that a process of the host takes when a run has bound it, and does not
+// listen yet, is refused like any other that somebody has.
+func TestPortTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t).Host
+	succeed(t, n.Main(addr30, "true"))
+	run, goOn := stuck(t, n, "-p", "80:8000", addr30)
+	defer holdPort(t, n, "tcp", "0.0.0.0:80").Close()
+	goOn()
+	if await(run.Cmd); run.Status() != 125 {
+		t.Errorf("status %d, want 125", run.Status())
+	}
+	lab.Eventually(t, func() error { return errors.Join(noClaims(n), noVeth(n)) })
+}
+
 // A client whose container died without a word is told with its next segment.
 func TestTCPOfDeadContainerIsCut(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,9 @@ import (
 // stuck starts a run with a container that waits for its input's end, and
 // returns when it can't go on: it tells of the child that it has cloned (-x),
 // and the pipe that it does so to has no room. It has found its bridge by then,
-// or made it, and has no veth. goOn has the pipe read.
-func stuck(t *testing.T, n *lab.Node, address string) (h *held, goOn func()) {
+// or made it, and bound its ports, and has no veth. goOn has the pipe read. args
+// is what stands before the command, the address last.
+func stuck(t *testing.T, n *lab.Node, args ...string) (h *held, goOn func()) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -32,7 +33,7 @@ func stuck(t *testing.T, n *lab.Node, address string) (h *held, goOn func()) {
 	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
 		t.Fatal(err)
 	}
-	h = &held{Cmd: n.Main("-x", address, "cat"), address: address, stderr: new(bytes.Buffer)}
+	h = &held{Cmd: n.Main(with([]string{"-x"}, args, []string{"cat"})...), address: args[len(args)-1], stderr: new(bytes.Buffer)}
 	h.Stderr = w
 	if h.stdin, err = h.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -520,17 +520,18 @@ static int guardian(void *unused)
 /* Stacks of the children: they may share our memory. */
 static char stacks[2][65536] __attribute__((aligned(16)));
 
-/* reserve binds the published port. */
+static int held = -1; /* a socket with the published port */
+
+/* reserve binds the published port; it listens when the rules are there. */
 static void reserve(void)
 {
-	int on = 1, fd = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), "socket");
+	int on = 1, fd = held = must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), "socket");
 	struct sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
 	struct sock_fprog prog = {1, drop};
 	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(HOST_PORT)};
 	must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "SO_REUSEADDR");
 	must(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog), "SO_ATTACH_FILTER");
 	must(bind(fd, (struct sockaddr *)&any, sizeof any), "bind");
-	must(listen(fd, 0), "listen");
 }
 
 /* drain receives a list to its end. */
@@ -679,6 +680,8 @@ int main(int argc, char **argv)
 		reserve();
 	if (network) {
 		connect_container(pid, questions);
+		if (published)
+			must(listen(held, 0), "listen");
 		must(write(line[1], "", 1), "write");
 	}
 	char byte;
@@ -686,6 +689,8 @@ int main(int argc, char **argv)
 	must(read(line[1], &byte, 1), "read"); /* the end: the command is executed */
 	must(waitpid(pid, &status, 0), "waitpid");
 	if (network) {
+		if (published)
+			must(shutdown(held, SHUT_RD), "shutdown");
 		close(nft);
 		must(write(guardian_line[1], "", 1), "write");
 		must(read(guardian_line[1], &byte, 1), "read");
