@@ -139,6 +139,10 @@ func start(w io.Writer, t *tools, o options) error {
 	// none.)
 	_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
 	if o.fifo {
+		// A process at real-time priority may not enter a cgroup of the cpu
+		// controller that has no real-time share (CONFIG_RT_GROUP_SCHED), as those
+		// that runc and Docker make: EINVAL. They do without one that isn't there.
+		_ = unix.Unmount("/sys/fs/cgroup/cpu", unix.MNT_DETACH)
 		// For this thread, which newLab has locked, and all that it starts.
 		if err := priority(unix.SCHED_FIFO, 1); err != nil {
 			return err

@@ -7,7 +7,8 @@
  *     traffic connect ADDRESS PORT N    N connections, one after another
  *     traffic ask ADDRESS PORT N        N bytes there and back, one after another
  *
- * The last two print the median of what each took, in nanoseconds. A
+ * The last two print the median of what each took, in nanoseconds, and fail
+ * when they wait for one answer longer than some seconds. A
  * connection is ended by a reset, so that none waits for its time to pass
  * (TIME_WAIT) and no port is used up.
  *
@@ -74,15 +75,28 @@ static void serve(char **ports)
 	}
 }
 
-static int dial(const char *address, const char *port)
+static const struct timeval patience = { .tv_sec = 5 };
+
+/* failed says what was tried, the how-manieth time. */
+static void failed(char **argv, int i)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
+	dprintf(2, "traffic: %s %s port %s, number %d: %s\n", argv[1], argv[2], argv[3], i + 1,
+		errno == EINPROGRESS || errno == EAGAIN ? "no answer in 5 s" : strerror(errno));
+	exit(1);
+}
+
+static int dial(char **argv, int i)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(atoi(argv[3])) };
 	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
-		die(address);
+	/* connect(2) ends with the one for sending (socket(7)). */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	if (inet_pton(AF_INET, argv[2], &a.sin_addr) != 1)
+		die(argv[2]);
 	if (connect(fd, (struct sockaddr *)&a, sizeof a))
-		die("connect");
+		failed(argv, i);
 	return fd;
 }
 
@@ -102,17 +116,18 @@ int main(int argc, char **argv)
 	}
 	int n = atoi(argv[4]), asking = !strcmp(argv[1], "ask");
 	long long *took = calloc(n, sizeof *took);
-	int fd = asking ? dial(argv[2], argv[3]) : -1;
+	int fd = asking ? dial(argv, 0) : -1;
 	for (int i = 0; i < n; i++) {
 		char c = 0;
 		long long start = now();
 		if (asking) {
+			errno = ECONNRESET; /* the end of the file is none */
 			if (write(fd, &c, 1) != 1 || read(fd, &c, 1) != 1)
-				die("ask");
+				failed(argv, i);
 			took[i] = now() - start;
 			continue;
 		}
-		fd = dial(argv[2], argv[3]);
+		fd = dial(argv, i);
 		took[i] = now() - start;
 		struct linger reset = { 1, 0 };
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);

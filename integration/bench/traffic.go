@@ -166,7 +166,7 @@ func meet(t *tools, o options, hosts []*host) (*ground, error) {
 			return err
 		})
 		if err != nil {
-			return g, fmt.Errorf("%s: %w", h.title, err)
+			return g, fmt.Errorf("%s, %d ports: %w", h.title, h.ports, err)
 		}
 	}
 	return g, nil
@@ -254,7 +254,7 @@ func traffic(w io.Writer, t *tools, o options) error {
 	for round := range o.rounds {
 		for i, h := range hosts {
 			if err := h.measure(t, g, o, i, iperf && round%5 == 0); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", h.title, err)
 			}
 		}
 	}
@@ -309,7 +309,7 @@ func connections(w io.Writer, t *tools, o options) error {
 		for i, h := range hosts {
 			v, err := t.ask(g, i, h.port(), "connect", 500)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s, %d ports: %w", h.title, h.ports, err)
 			}
 			h.connected[0] = append(h.connected[0], v)
 		}
