@@ -50,7 +50,9 @@ run-podman)
 		-p 80:8000 --rootfs "$dir/bundle/rootfs" /nothing
 	;;
 prepare-docker)
-	net dockerd --data-root "$dir/docker/data" --exec-root "$dir/docker/exec" --pidfile "$dir/docker/pid" --host "$DOCKER_HOST" \
+	# At the usual priority (-fifo): a daemon of so many threads that spin and
+	# yield to nobody has held up a machine of two processors for minutes.
+	net chrt --other 0 dockerd --data-root "$dir/docker/data" --exec-root "$dir/docker/exec" --pidfile "$dir/docker/pid" --host "$DOCKER_HOST" \
 		--storage-driver vfs --userland-proxy=false --bip 172.18.0.1/24 >"$dir/docker/log" 2>&1 &
 	i=0
 	until docker version >/dev/null 2>&1; do
@@ -64,7 +66,12 @@ run-docker)
 	exec docker run --rm -p 80:8000 bench /nothing
 	;;
 stop-docker)
-	kill "$(cat "$dir/docker/pid")"
-	while [ -e "$dir/docker/pid" ]; do sleep 0.1; done
+	pid=$(cat "$dir/docker/pid") i=0
+	kill "$pid"
+	while kill -0 "$pid" 2>/dev/null; do
+		i=$((i + 1))
+		[ $i -lt 300 ] || { kill -KILL "$pid"; echo "dockerd did not end in 30 s" >&2; exit 1; }
+		sleep 0.1
+	done
 	;;
 esac

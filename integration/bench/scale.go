@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -66,9 +67,16 @@ func scale(w io.Writer, t *tools, o options) error {
 	round := func(title string) error {
 		floor := &contender{argv: []string{t.floor, "-c", "-l", "16", t.nothing}}
 		ours := &contender{argv: []string{o.runner, "-gateway", wide, "-p", "80:8000", address, t.nothing}}
+		if o.fifo {
+			if err := priority(unix.SCHED_FIFO, 1); err != nil {
+				return err
+			}
+			defer func() { _ = priority(unix.SCHED_NORMAL, 0) }()
+		}
+		both := []*contender{floor, ours}
 		for range o.rounds {
-			for _, c := range []*contender{floor, ours} {
-				if err := c.once(t, l, o.settle); err != nil {
+			for _, i := range rand.Perm(len(both)) {
+				if err := both[i].once(t, l, o.settle); err != nil {
 					return err
 				}
 			}

@@ -124,7 +124,7 @@ veth and guardian are still on their way out; all else waits for them (-settle).
 "Asking to be sure" is the floor with the runner's questions that change nothing
 (the bridge's addresses, the table, two sysctls, what killed runs left behind).`)
 	if o.fifo {
-		fmt.Fprintln(w, "\nEverything ran at real-time priority (-fifo): other work on the machine counts less.")
+		fmt.Fprintln(w, "\nEverything ran at real-time priority (-fifo): other work on the machine counts less. Docker's daemon, and what\nit starts, ran at the usual one.")
 	}
 	if o.settle == 0 {
 		fmt.Fprintln(w, "\nWith -settle 0 every measurement is disturbed by the one before, and detached CPU time is not known.")
