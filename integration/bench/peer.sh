@@ -50,9 +50,7 @@ run-podman)
 		-p 80:8000 --rootfs "$dir/bundle/rootfs" /nothing
 	;;
 prepare-docker)
-	# At the usual priority (-fifo): a daemon of so many threads that spin and
-	# yield to nobody has held up a machine of two processors for minutes.
-	net chrt --other 0 dockerd --data-root "$dir/docker/data" --exec-root "$dir/docker/exec" --pidfile "$dir/docker/pid" --host "$DOCKER_HOST" \
+	net dockerd --data-root "$dir/docker/data" --exec-root "$dir/docker/exec" --pidfile "$dir/docker/pid" --host "$DOCKER_HOST" \
 		--storage-driver vfs --userland-proxy=false --bip 172.18.0.1/24 >"$dir/docker/log" 2>&1 &
 	i=0
 	until docker version >/dev/null 2>&1; do

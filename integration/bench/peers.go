@@ -47,7 +47,7 @@ var peers = []peer{
 	{name: "the article's commands (ip, nft)", mode: "c", needs: []string{"sh", "unshare", "ip", "nft"}, argv: (*tools).article},
 	{name: "crun, CNI's bridge, portmap and firewall", mode: "c", needs: []string{"crun", "cnitool", "ip", "iptables"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("cni") }},
 	{name: "podman, netavark, crun", mode: "c", needs: []string{"podman", "crun", "iptables"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("podman") }},
-	{name: "docker", mode: "c", needs: []string{"docker", "dockerd", "chrt"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("docker") }, stop: func(t *tools) error { return t.script("stop", "docker") }},
+	{name: "docker", mode: "c", needs: []string{"docker", "dockerd"}, slow: true, argv: func(t *tools) ([]string, error) { return t.peer("docker") }, stop: func(t *tools) error { return t.script("stop", "docker") }},
 }
 
 // bubblewrap is its command line for the namespaces that the runner makes, with
