@@ -58,6 +58,8 @@ func parseExecOptions(args []string) (*execOptions, error) {
 // may do it reads off its first process: the bounding set and the filter are
 // the container's.
 func execIn(o *execOptions) (status int, err error) {
+	monitor := findMonitor()
+	monitor.be(calm)
 	t, err := findTenant(o.x, o.address)
 	if err != nil {
 		return 0, err
@@ -100,6 +102,7 @@ func execIn(o *execOptions) (status int, err error) {
 	}
 	if term != nil {
 		defer term.restore()
+		monitor.be(lively)
 	}
 	return b.wait(signals, term)
 }

@@ -21,6 +21,8 @@ import (
 // run is the life of a container, from the options to the command's exit
 // status. What changes the host is undone in reverse, however it ends.
 func run(o *options, stderr io.Writer) (status int, err error) {
+	monitor := findMonitor()
+	monitor.be(calm)
 	c, err := plan(o)
 	if err != nil {
 		return 0, err
@@ -130,6 +132,9 @@ func run(o *options, stderr io.Writer) (status int, err error) {
 	}
 	if term != nil {
 		defer term.restore()
+	}
+	if term != nil || relay != nil {
+		monitor.be(lively)
 	}
 	// While the command starts: what other runs may have left behind, and lost.
 	// If that can't be cleared now, the next run or "main gc" will.
