@@ -124,10 +124,10 @@ func (p *program) bound(set capabilities) ([]step, error) {
 	if err != nil {
 		return nil, err
 	}
-	var steps []step
+	steps := make([]step, 0, last+1)
 	for i := range last + 1 {
 		if set&(1<<i) == 0 {
-			steps = append(steps, call(fmt.Sprintf("drop capability %d from the bounding set", i), unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(i), 0, 0, 0))
+			steps = append(steps, call("drop capability "+strconv.Itoa(int(i))+" from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(i), 0, 0, 0))
 		}
 	}
 	return steps, nil

@@ -23,7 +23,7 @@ import (
 //
 //go:noinline
 func call(text string, trap uintptr, args ...uintptr) step {
-	s := step{text: text, trap: trap, want: anyResult}
+	s := step{text: text, trap: uint32(trap), want: anyResult}
 	copy(s.args[:], args)
 	return s
 }
@@ -32,14 +32,16 @@ func call(text string, trap uintptr, args ...uintptr) step {
 //
 //go:noinline
 func (s step) passing(errnos ...unix.Errno) step {
-	copy(s.pass[:], errnos)
+	for i, e := range errnos {
+		s.pass[i] = uint16(e)
+	}
 	return s
 }
 
 // sending says which requests the bytes of a step are, that go over a netlink
 // socket of a family.
 func (s step) sending(family int, reqs []nl.Request) step {
-	s.family, s.sends = family, reqs
+	s.sends = &sending{family, reqs}
 	return s
 }
 
@@ -59,7 +61,7 @@ func (p *program) data(b []byte) uintptr {
 	if p.orders != nil {
 		b = p.share(b)
 	}
-	p.keep = append(p.keep, b)
+	p.bytes = append(p.bytes, b)
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
@@ -77,8 +79,19 @@ func (p *program) share(b []byte) []byte {
 	return shared
 }
 
-// str is the address of a NUL-terminated copy of s.
-func (p *program) str(s string) uintptr { return p.data(append([]byte(s), 0)) }
+// str is the address of a NUL-terminated copy of s. Copies lie one behind the
+// other: each by itself would be a hundred allocations, and a dozen pages more
+// that every fork leaves to be copied.
+func (p *program) str(s string) uintptr {
+	size := len(s) + 1
+	if size > len(p.text) {
+		p.text = make([]byte, max(size, 2<<10))
+	}
+	b := p.text[:size:size]
+	p.text = p.text[size:]
+	copy(b, s)
+	return p.data(b)
+}
 
 // strs is the address of a NULL-terminated list of strings, as execve takes.
 func (p *program) strs(list []string) uintptr {
@@ -272,11 +285,13 @@ func (p *program) failed(r report) error {
 		return cloneError(unix.Errno(r.errno))
 	}
 	all, at := p.steps(), int(r.step)
-	if at <= resetStep+len(p.reset) {
-		all, at = p.reset, at-resetStep
+	if at <= insteadStep+len(p.instead) {
+		all, at = p.instead, at-insteadStep
 	}
 	e := &stepError{text: "a step of the child's", errno: unix.Errno(r.errno)}
 	switch {
+	case r.step == handlerStep:
+		e.text = "reset a signal's handler"
 	case r.step == forkStep:
 		e.text, e.advice = "fork", cloneAdvice(e.errno)
 	case at >= 0 && at < len(all):
@@ -289,7 +304,7 @@ func (p *program) failed(r report) error {
 
 // mountAdvice says why a place to mount on may not be there: mkdir and touch pass
 // over what they can't make.
-func mountAdvice(trap uintptr, errno unix.Errno) string {
+func mountAdvice(trap uint32, errno unix.Errno) string {
 	if errno == unix.ENOENT && (trap == unix.SYS_MOUNT || trap == unix.SYS_MOVE_MOUNT) {
 		return " (it could not be made either: the tree is read-only, or a link in it leads nowhere)"
 	}

@@ -34,20 +34,24 @@ import (
 // step is one system call of a child.
 type step struct {
 	text string // what it does, for messages: "mount proc on /proc"
-	trap uintptr
+	trap uint32
+	skip int32 // so many steps behind it stand in for it: success leaves them out
 	args [6]uintptr
 
-	want uintptr       // the result it must have, or anyResult
-	pass [4]unix.Errno // errors that are as good as success
-	skip int32         // so many steps behind it stand in for it: success leaves them out
+	want uintptr   // the result it must have, or anyResult
+	pass [4]uint16 // errors that are as good as success; EDQUOT is 1133 on MIPS
 
 	// Of a recvfrom that is to find nothing: where the kernel's refusal of a
 	// netlink message is, if there is one. The report has its errno then.
 	refusal *[refusalSize]byte
 
-	// For the narrator: the messages that the call sends.
+	sends *sending // nil: nothing of interest
+}
+
+// sending is, for the narrator, the messages that a step sends.
+type sending struct {
 	family int
-	sends  []nl.Request
+	reqs   []nl.Request
 }
 
 // anyResult takes every result that is not an error.
@@ -70,11 +74,12 @@ type report struct {
 	errno int32 // 0 when the result was not the wanted one
 }
 
-// Numbers of steps that are in none of these lists: the first of program.reset's,
-// and the cloning of a brother.
+// Numbers of steps that are in none of these lists: the first of program.instead's,
+// the cloning of a brother, and a signal's handler (resetHandlers).
 const (
-	resetStep = -1 << 20
-	cloneStep = resetStep - 1
+	insteadStep = -1 << 20
+	cloneStep   = insteadStep - 1
+	handlerStep = insteadStep - 2
 )
 
 // forkStep is the number of the fork of the command's process, which is in no
@@ -116,8 +121,13 @@ type program struct {
 
 	args  cloneArgs
 	size  uintptr // of args, as far as it is used
-	reset []step  // what clone(2) leaves undone: resets signal handlers, and then instead
 	plain bool    // it was clone(2) that made the child
+
+	// What clone(2) leaves undone: the resetting of signal handlers, but of those
+	// that are ignored. A zeroed struct kernel_sigaction is SIG_DFL, with no flags
+	// and no mask.
+	ignored [65]bool
+	action  [8]uintptr
 
 	// How the child enters its cgroup of version 2 when it isn't cloned there.
 	instead []step
@@ -128,7 +138,11 @@ type program struct {
 
 	wiped []region // what the child empties: memory of the parent's that it has a copy of
 
-	keep []any // what the steps' addresses point to
+	// What the steps' addresses point to: bytes, and what else. text is room for
+	// more of the bytes.
+	bytes [][]byte
+	keep  []any
+	text  []byte
 }
 
 // region is a stretch of memory.
@@ -164,10 +178,12 @@ func (p *program) name(title string) {
 // (/proc/PID/environ), and where Go keeps a copy. The command has its own by
 // then, wherever that is from.
 func (p *program) forgetEnvironment(last uintptr) {
+	environment := os.Environ()
+	p.wiped = make([]region, 0, len(environment)+1)
 	if name := auxiliary(atExecFn); name > last && name-last <= maxArguments {
 		p.wiped = append(p.wiped, region{unsafe.Add(p.argv, len(p.title)), int(name - last)})
 	}
-	for _, e := range os.Environ() {
+	for _, e := range environment {
 		p.wiped = append(p.wiped, region{unsafe.Pointer(unsafe.StringData(e)), len(e)})
 	}
 }
@@ -253,7 +269,9 @@ const cloneArgsSize0 = unsafe.Offsetof(cloneArgs{}.setTID)
 func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error) {
 	p.prepare(flags, cgroup)
 	p.args.exitSignal = uint64(unix.SIGCHLD)
-	p.reset = append(resetSignals(p), p.instead...)
+	for sig := range p.ignored {
+		p.ignored[sig] = signal.Ignored(unix.Signal(sig))
+	}
 
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
@@ -300,27 +318,6 @@ func cloneAdvice(errno unix.Errno) string {
 	return ""
 }
 
-// resetSignals gives every signal its default action, but those that are
-// ignored stay so, as clone3 has it.
-func resetSignals(p *program) []step {
-	act := new([8]uintptr) // struct kernel_sigaction: SIG_DFL, no flags, no mask
-	p.keep = append(p.keep, act)
-	steps := make([]step, 0, 64)
-	for sig := uintptr(1); sig <= 64; sig++ {
-		if signal.Ignored(unix.Signal(sig)) {
-			continue
-		}
-		steps = append(steps, step{
-			text: "reset a signal's handler",
-			trap: unix.SYS_RT_SIGACTION,
-			args: [6]uintptr{sig, uintptr(unsafe.Pointer(act)), 0, sigsetSize()},
-			want: anyResult,
-			pass: [4]unix.Errno{unix.EINVAL}, // SIGKILL and SIGSTOP have none
-		})
-	}
-	return steps
-}
-
 // rawClone clones, and in the child never returns. It keeps the rules at the
 // head of this file.
 //
@@ -334,7 +331,8 @@ func rawClone(p *program) (uintptr, unix.Errno) {
 	pid, errno := cloneProcess(p)
 	if errno == 0 && pid == 0 {
 		if p.plain {
-			runChild(p, p.reset, resetStep)
+			resetHandlers(p)
+			runChild(p, p.instead, insteadStep)
 		}
 		if p.brother != nil {
 			p = runGuardian(p)
@@ -381,6 +379,23 @@ func oldClone(flags, parentTID uintptr) (uintptr, unix.Errno) {
 	return pid, errno
 }
 
+// resetHandlers gives every signal its default action, but those that are
+// ignored stay so, as clone3 has it. It keeps the rules at the head of this file.
+//
+//go:nosplit
+//go:norace
+func resetHandlers(p *program) {
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if p.ignored[sig] {
+			continue
+		}
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&p.action)), 0, sigsetSize(), 0, 0)
+		if errno != 0 && errno != unix.EINVAL { // SIGKILL and SIGSTOP have none
+			failChild(p, handlerStep, errno)
+		}
+	}
+}
+
 // runProgram is the child. It keeps the rules at the head of this file, and
 // does not return.
 //
@@ -422,7 +437,7 @@ func runGuardian(p *program) *program {
 	}
 	if pid == 0 {
 		if b.plain {
-			runChild(b, b.reset, resetStep)
+			runChild(b, b.instead, insteadStep)
 		}
 		return b
 	}
@@ -471,16 +486,17 @@ func runChild(p *program, steps []step, base int32) {
 			continue
 		}
 		s := &steps[i]
-		r, _, errno := unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+		r, _, errno := unix.RawSyscall6(uintptr(s.trap), s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 		if s.trap != unix.SYS_CLOSE {
 			// All signals are blocked, but SIGSTOP and SIGCONT can't be. What was
 			// to be closed is, also then.
 			for errno == unix.EINTR {
-				r, _, errno = unix.RawSyscall6(s.trap, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+				r, _, errno = unix.RawSyscall6(uintptr(s.trap), s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
 			}
 		}
 		if errno != 0 {
-			if errno == s.pass[0] || errno == s.pass[1] || errno == s.pass[2] || errno == s.pass[3] {
+			e := uint16(errno)
+			if e == s.pass[0] || e == s.pass[1] || e == s.pass[2] || e == s.pass[3] {
 				continue
 			}
 		} else if s.want == anyResult || s.want == r {

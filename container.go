@@ -31,7 +31,8 @@ func (o *options) namespaces() uint64 {
 
 // container is the steps of a container's first process and its command.
 func container(o *options, c *command, g *cgroup.Group, l *line) (*program, error) {
-	p := &program{line: uintptr(l.theirs)}
+	// With room for what is usual, here and below: to grow takes copies.
+	p := &program{line: uintptr(l.theirs), setUp: make([]step, 0, 192), command: make([]step, 0, 16)}
 
 	p.name("init")
 	p.setUp = append(p.setUp, p.forget(nil)...)

@@ -53,7 +53,7 @@ func (d descriptors) do(s step, fails func(step) bool) error {
 	}
 	by := d[s.args[0]]
 	if by == "" {
-		if slices.Contains(s.pass[:], unix.EBADF) {
+		if slices.Contains(s.pass[:], uint16(unix.EBADF)) {
 			return nil
 		}
 		return fmt.Errorf("%d is not open", s.args[0])
@@ -123,7 +123,7 @@ func playDescriptors(p *program, fails func(step) bool, alsoOpen ...int) error {
 // A container's steps know the numbers of all that they open, whatever number
 // its line has, and whether or not its veth is there before them.
 func TestContainerDescriptors(t *testing.T) {
-	noIPv6 := func(s step) bool { return slices.Contains(s.pass[:], unix.ENOENT) }
+	noIPv6 := func(s step) bool { return slices.Contains(s.pass[:], uint16(unix.ENOENT)) }
 	none := func(step) bool { return false }
 	volumes := []volume{{source: "/a", target: "/dev/a"}, {source: "/b", target: "/dev/b", readOnly: true}, {source: "/c", target: "/dev/c"}}
 	const v4, v6 = "172.16.0.30/24", "fd00:16::30/64"

@@ -94,12 +94,12 @@ func (p *program) touch(name string) step {
 // /sys and /dev are made complete where no container sees them, and each comes
 // into the tree in one piece. Where a link leads that to is the tree's affair.
 func (p *program) filesystem(o *options) ([]step, error) {
-	steps := []step{
+	steps := append(make([]step, 0, 128),
 		// Modes are meant as they are given.
 		call("umask", unix.SYS_UMASK, 0),
 		// Nothing that is mounted here shows on the host, nor the other way.
 		p.mount("make mounts private", "", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-	}
+	)
 	// Sources of volumes are of the host's tree, which goes away. What is
 	// cloned here is mounted nowhere yet.
 	for i, v := range o.volumes {
@@ -356,7 +356,7 @@ var (
 
 // proc mounts a /proc of the container's own processes, below a directory.
 func (p *program) proc(at string, o *options) []step {
-	steps := []step{p.mount("mount proc on "+at+"/proc", "proc", at+"/proc", "proc", noNothing, "")}
+	steps := append(make([]step, 0, 32), p.mount("mount proc on "+at+"/proc", "proc", at+"/proc", "proc", noNothing, ""))
 	if o.network == bridged {
 		steps = append(steps, p.prepareIPv6(at, o)...)
 		steps = append(steps, p.sendSocket(unix.NETLINK_ROUTE, len(o.volumes))...)
@@ -407,7 +407,7 @@ const devBlocks = "16"
 // its own, so that the others can be of no use: those that the container makes.
 func (p *program) dev(at string, privileged bool) []step {
 	dev := at + "/dev"
-	steps := []step{p.mount("mount tmpfs on "+dev, "tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,nr_blocks="+devBlocks)}
+	steps := append(make([]step, 0, 32), p.mount("mount tmpfs on "+dev, "tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,nr_blocks="+devBlocks))
 	for _, d := range devices {
 		name := dev + "/" + d.name
 		steps = append(steps, call("mknod "+name, unix.SYS_MKNODAT, atFDCWD(), p.str(name),

@@ -63,7 +63,7 @@ func TestVolumeIsRestrictedFirst(t *testing.T) {
 		t.Skip("the kernel has no mount_setattr(2)")
 	}
 	p := new(program)
-	var got []uintptr
+	var got []uint32
 	steps, err := p.attach(volume{source: "/srv", target: "/data", readOnly: true, dir: true}, 3, false)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestVolumeIsRestrictedFirst(t *testing.T) {
 	for _, s := range steps {
 		got = append(got, s.trap)
 	}
-	if want := []uintptr{unix.SYS_MOUNT_SETATTR, unix.SYS_MOVE_MOUNT, unix.SYS_CLOSE}; !slices.Equal(got, want) {
+	if want := []uint32{unix.SYS_MOUNT_SETATTR, unix.SYS_MOVE_MOUNT, unix.SYS_CLOSE}; !slices.Equal(got, want) {
 		t.Errorf("the calls are %d, want %d", got, want)
 	}
 }

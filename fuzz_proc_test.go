@@ -130,7 +130,7 @@ func FuzzRecord(f *testing.F) {
 
 // Whatever a child says, to be told what it means takes no more than that.
 func FuzzChildsReport(f *testing.F) {
-	for _, n := range []int32{-1 << 31, resetStep, -1, 0, 1, 2, 3, 1<<31 - 1} {
+	for _, n := range []int32{-1 << 31, insteadStep, cloneStep, handlerStep, -1, 0, 1, 2, 3, 1<<31 - 1} {
 		f.Add(n, int32(unix.EPERM))
 		f.Add(n, n)
 	}

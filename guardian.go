@@ -89,7 +89,6 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 		return os.NewSyscallError("mmap", err)
 	}
 	box.prog.prepare(flags|unix.CLONE_PARENT, group.FD())
-	box.prog.reset = box.prog.instead
 	p := &program{
 		line:    uintptr(g.line.theirs),
 		brother: box.prog,

@@ -316,7 +316,7 @@ func (x *narrator) cloned(p *program, label string, pid int) {
 func (x *narrator) willDo(p *program, label string, pid int) {
 	x.note("process %d, the %s, will do this by itself:", pid, p.called())
 	if p.plain {
-		if len(p.reset) > len(p.instead) {
+		if p.args.flags&unix.CLONE_PARENT == 0 { // the guardian has done it for its brother
 			x.step(label, "rt_sigaction(1…64, SIG_DFL)  # but of those that are ignored")
 		}
 		x.steps(p, p.instead, label)
@@ -366,12 +366,15 @@ func (x *narrator) steps(p *program, steps []step, label string) {
 		}
 		x.step(label, s.words(objects))
 		if s.skip > 0 && s.pass[0] != 0 {
-			instead, label = s.skip, label+" if "+s.pass[0].Error()
+			instead, label = s.skip, label+" if "+unix.Errno(s.pass[0]).Error()
 		}
-		for _, r := range s.sends {
+		if s.sends == nil {
+			continue
+		}
+		for _, r := range s.sends.reqs {
 			x.step(label, words(r))
 			if x.level > 1 {
-				x.below(x.Message(s.family, nl.Marshal([]nl.Request{r})))
+				x.below(x.Message(s.sends.family, nl.Marshal([]nl.Request{r})))
 			}
 		}
 	}
@@ -383,8 +386,8 @@ func (x *narrator) carriedOut(p *program, has bool) {
 		return
 	}
 	for _, s := range p.steps() {
-		if len(s.sends) > 0 {
-			x.lose(x.capture.Sent(time.Now(), s.family, nl.Marshal(s.sends)))
+		if s.sends != nil {
+			x.lose(x.capture.Sent(time.Now(), s.sends.family, nl.Marshal(s.sends.reqs)))
 		}
 	}
 }

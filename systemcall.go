@@ -22,7 +22,7 @@ import (
 //	-          an address that something is put at
 //	a name     a flag, or several, of names
 var systemCalls = []struct {
-	trap       uintptr
+	trap       uint32
 	name, args string
 }{
 	{unix.SYS_CAPSET, "capset", "- p"},
@@ -153,14 +153,16 @@ func (p *program) called() string {
 
 // objects is what the program keeps, in words, by the address.
 func (p *program) objects() map[uintptr]string {
-	all := make(map[uintptr]string, len(p.keep))
+	all := make(map[uintptr]string, len(p.bytes)+len(p.keep))
+	for _, b := range p.bytes {
+		at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+		if len(b) > 1 && b[len(b)-1] == 0 { // a string
+			b = b[:len(b)-1]
+		}
+		all[at] = strconv.Quote(string(b))
+	}
 	for _, k := range p.keep {
 		switch k := k.(type) {
-		case []byte:
-			if len(k) > 1 && k[len(k)-1] == 0 { // a string
-				k = k[:len(k)-1]
-			}
-			all[uintptr(unsafe.Pointer(unsafe.SliceData(k)))] = strconv.Quote(string(k))
 		case []uintptr:
 			all[uintptr(unsafe.Pointer(unsafe.SliceData(k)))] = listWords(k, func(a uintptr) string { return all[a] })
 		case []uint32:
