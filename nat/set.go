@@ -198,49 +198,61 @@ func (s set) elements(typ uint16, flags netlink.HeaderFlags, elems ...element) n
 	case typ == unix.NFT_MSG_NEWSETELEM:
 		verb = "add"
 	}
-	var texts []string
+	texts := make([]string, 0, len(elems))
+	size := 64
 	for _, e := range elems {
 		if e.text != "" {
 			texts = append(texts, e.text)
 		}
+		size += 48 + len(e.key) + len(e.value) + len(e.comment)
 	}
 	text := strings.Join(texts, ", ")
+	table := s.family.table()
+
+	b := appendBody(make([]byte, 0, size), s.family, 0)
+	b = appendString(b, unix.NFTA_SET_ELEM_LIST_TABLE, Table)
+	b = appendString(b, unix.NFTA_SET_ELEM_LIST_SET, s.name)
+	b, list := begin(b, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+	for _, e := range elems {
+		b = e.append(b)
+	}
+	end(b, list)
+
 	var advice []nl.Advice
 	if typ == unix.NFT_MSG_NEWSETELEM {
 		advice = otherTable
 	}
 	return nl.Request{
-		Type:  message(typ),
-		Flags: flags,
-		Data: body(s.family, 0, func(ae *netlink.AttributeEncoder) {
-			ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
-			ae.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
-			nested(ae, unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(ae *netlink.AttributeEncoder) {
-				for _, e := range elems {
-					nested(ae, unix.NFTA_LIST_ELEM, e.attributes)
-				}
-			})
-		}),
-		What:   fmt.Sprintf("%s %s %s: %s %s", s.kind(), s.family.table(), s.name, verb, text),
-		Cmd:    fmt.Sprintf("nft %s element %s %s %s", verb, s.family.table(), s.name, shellQuote("{ "+text+" }")),
+		Type:   message(typ),
+		Flags:  flags,
+		Data:   b,
+		What:   s.kind() + " " + table + " " + s.name + ": " + verb + " " + text,
+		Cmd:    "nft " + verb + " element " + table + " " + s.name + " " + shellQuote("{ "+text+" }"),
 		Advice: advice,
 	}
 }
 
-func (e element) attributes(ae *netlink.AttributeEncoder) {
-	value := func(typ uint16, b []byte) {
-		nested(ae, typ, func(ae *netlink.AttributeEncoder) { ae.Bytes(unix.NFTA_DATA_VALUE, b) })
+// append puts the element behind b, as a member of a list.
+func (e element) append(b []byte) []byte {
+	b, member := begin(b, unix.NFTA_LIST_ELEM)
+	value := func(typ uint16, v []byte) {
+		var at int
+		b, at = begin(b, typ)
+		b = appendAttribute(b, unix.NFTA_DATA_VALUE, v)
+		end(b, at)
 	}
 	value(unix.NFTA_SET_ELEM_KEY, e.key)
 	if e.value != nil {
 		value(unix.NFTA_SET_ELEM_DATA, e.value)
 	}
 	if e.end {
-		ae.Uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+		b = appendAttribute(b, unix.NFTA_SET_ELEM_FLAGS, []byte{0, 0, 0, unix.NFT_SET_ELEM_INTERVAL_END})
 	}
 	if e.comment != "" {
-		ae.Bytes(unix.NFTA_SET_ELEM_USERDATA, commentData(e.comment))
+		b = appendAttribute(b, unix.NFTA_SET_ELEM_USERDATA, commentData(e.comment))
 	}
+	end(b, member)
+	return b
 }
 
 // commentData is a comment as nft(8) stores and shows it: a type (0,
