@@ -127,7 +127,7 @@ func (p *program) bound(set capabilities) ([]step, error) {
 	steps := make([]step, 0, last+1)
 	for i := range last + 1 {
 		if set&(1<<i) == 0 {
-			steps = append(steps, call("drop capability "+strconv.Itoa(int(i))+" from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(i), 0, 0, 0))
+			steps = append(steps, call("drop capability "+strconv.Itoa(i)+" from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(i), 0, 0, 0))
 		}
 	}
 	return steps, nil

@@ -76,15 +76,16 @@ func (c *Conn) Family() int { return c.family }
 // socket for the same purpose.
 func (c *Conn) Tracer() Tracer { return c.tracer }
 
-// Do sends the requests in one system call and takes the answers of those
-// that ask for one (NLM_F_ACK). The error is an *Error that names the first
+// Do sends the requests in one system call. The last of those that ask for an
+// answer (NLM_F_ACK) gets one; the kernel answers the others only to refuse
+// them. The error is an *Error that names the first
 // request to fail. What follows that one in the same call may have been done
 // (rtnetlink goes on) or not (an nf_tables transaction is all or nothing).
 func (c *Conn) Do(reqs ...Request) error {
 	if len(reqs) == 0 {
 		return nil // not a sendto of no bytes, which is ENODATA
 	}
-	first, err := c.send(reqs)
+	first, err := c.send(oneAck(reqs))
 	if err != nil {
 		return err
 	}
@@ -108,6 +109,19 @@ func (c *Conn) Do(reqs ...Request) error {
 		}
 	}
 	return nil
+}
+
+// oneAck is the requests with one acknowledgement asked for, by the last of
+// those that ask: when the kernel comes to that, it has gone through the others,
+// and it refuses a request whether it asks or not.
+func oneAck(reqs []Request) []Request {
+	last := lastAck(reqs)
+	if last <= 0 {
+		return reqs
+	}
+	one := Silent(reqs)
+	one[last].Flags |= netlink.Acknowledge
+	return one
 }
 
 // lastAck is the last request that asks for an acknowledgement, or -1.

@@ -384,3 +384,36 @@ func TestQueryDump(t *testing.T) {
 		}
 	}
 }
+
+// answers counts what comes back.
+type answers int
+
+func (*answers) Send(*nl.Conn, []nl.Request, []byte) {}
+func (n *answers) Receive(*nl.Conn, []byte)          { *n++ }
+
+// Of several requests that ask for an answer one gets it, and any that is refused.
+func TestDoIsAnsweredOnce(t *testing.T) {
+	var heard answers
+	c, err := nl.Dial(unix.NETLINK_ROUTE, &heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	nothing := nl.Request{Type: unix.NLMSG_NOOP, Flags: netlink.Request | netlink.Acknowledge, What: "nothing"}
+	reqs := []nl.Request{nothing, nothing, nothing}
+	if err := c.Do(reqs...); err != nil {
+		t.Fatal(err)
+	}
+	if heard != 1 {
+		t.Errorf("%d answers, want 1", heard)
+	}
+	if reqs[0].Flags != nothing.Flags {
+		t.Error("the caller's requests were changed")
+	}
+	// Above RTM_MAX there is none.
+	reqs[1] = nl.Request{Type: 0xfff0, Flags: nothing.Flags, What: "unknown"}
+	if err := c.Do(reqs...); asError(t, err).What != "unknown" {
+		t.Errorf("got %v, want it of the second", err)
+	}
+	works(t, c)
+}
