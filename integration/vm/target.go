@@ -34,7 +34,7 @@ var targets = []target{
 		qemu: "i386", pkg: "x86", args: []string{"-machine", "pc"}, console: "ttyS0", boot: pcTimer, memory: 256},
 	{name: "arm64", debian: "arm64", flavour: "arm64", kernels: []string{"5.10", "6.1", "6.12", "7"},
 		qemu: "aarch64", pkg: "arm", args: []string{"-machine", "virt", "-cpu", "cortex-a57"}, console: "ttyAMA0", memory: 256},
-	{name: "arm/7", env: []string{"GOARM=7"}, debian: "armhf", flavour: "armmp", kernels: []string{"5.10", "6.1", "6.12", "7"},
+	{name: "arm/7", env: []string{"GOARM=7"}, debian: "armhf", flavour: "armmp", kernels: []string{"5.10", "6.1", "7"},
 		qemu: "arm", pkg: "arm", args: []string{"-machine", "virt", "-cpu", "cortex-a15"}, console: "ttyAMA0", memory: 256},
 	{name: "arm/6", env: []string{"GOARM=6"}, debian: "armel", flavour: "rpi", kernels: []string{"5.10", "6.1"},
 		qemu: "arm", pkg: "arm", args: []string{"-machine", "raspi1ap"}, console: "ttyAMA0", memory: 512, fixed: true,
