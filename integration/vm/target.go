@@ -36,22 +36,24 @@ var targets = []target{
 		qemu: "aarch64", pkg: "arm", args: []string{"-machine", "virt", "-cpu", "cortex-a57"}, console: "ttyAMA0", memory: 256},
 	{name: "arm/7", env: []string{"GOARM=7"}, debian: "armhf", flavour: "armmp", kernels: []string{"5.10", "6.1", "7"},
 		qemu: "arm", pkg: "arm", args: []string{"-machine", "virt", "-cpu", "cortex-a15"}, console: "ttyAMA0", memory: 256},
-	{name: "arm/6", env: []string{"GOARM=6"}, debian: "armel", flavour: "rpi", kernels: []string{"5.10", "6.1"},
+	{name: "arm/6", env: []string{"GOARM=6"}, debian: "armel", flavour: "rpi", kernels: []string{"6.1"},
 		qemu: "arm", pkg: "arm", args: []string{"-machine", "raspi1ap"}, console: "ttyAMA0", memory: 512, fixed: true,
 		dtb: "bcm2835-rpi-b-plus.dtb",
 		// Of these two devices qemu has none.
 		boot: []string{"initcall_blacklist=bcm2835_pm_driver_init,bcm2835_power_driver_init"}},
 	{name: "arm/5", env: []string{"GOARM=5"}, debian: "armhf", flavour: "armmp", kernels: []string{"6.1"},
 		qemu: "arm", pkg: "arm", args: []string{"-machine", "virt", "-cpu", "cortex-a15"}, console: "ttyAMA0", memory: 256},
-	{name: "riscv64", debian: "riscv64", flavour: "riscv64", kernels: []string{"6.12", "7"},
+	{name: "riscv64", debian: "riscv64", flavour: "riscv64", kernels: []string{"7"},
 		qemu: "riscv64", pkg: "misc", args: []string{"-machine", "virt"}, console: "ttyS0", memory: 256},
-	{name: "mipsle", env: []string{"GOMIPS=softfloat"}, debian: "mipsel", flavour: "4kc-malta", kernels: []string{"5.10", "6.1"},
+	{name: "mipsle", env: []string{"GOMIPS=softfloat"}, debian: "mipsel", flavour: "4kc-malta", kernels: []string{"6.1"},
 		qemu: "mipsel", pkg: "mips", args: []string{"-machine", "malta", "-cpu", "24Kf"}, console: "ttyS0", memory: 256, byWall: true},
-	{name: "mips64le", env: []string{"GOMIPS64=softfloat"}, debian: "mips64el", flavour: "5kc-malta", kernels: []string{"5.10", "6.1"},
+	{name: "mips64le", env: []string{"GOMIPS64=softfloat"}, debian: "mips64el", flavour: "5kc-malta", kernels: []string{"6.1"},
 		qemu: "mips64el", pkg: "mips", args: []string{"-machine", "malta", "-cpu", "5KEf"}, console: "ttyS0", memory: 256, byWall: true},
-	{name: "ppc64le", debian: "ppc64el", flavour: "powerpc64le", kernels: []string{"5.10", "6.1", "6.12", "7"},
+	{name: "ppc64le", debian: "ppc64el", flavour: "powerpc64le", kernels: []string{"6.1", "7"},
 		qemu: "ppc64", pkg: "ppc", args: []string{"-machine", "pseries", "-cpu", "power8"}, console: "hvc0", memory: 512},
-	{name: "s390x", debian: "s390x", flavour: "s390x", kernels: []string{"5.10", "6.1", "6.12", "7"},
+	// With Linux 7 neither IPv6 nor a RST arrives anywhere in this machine, without
+	// a container too: qemu 7.2 gets a checksum wrong, or the kernel does.
+	{name: "s390x", debian: "s390x", flavour: "s390x", kernels: []string{"6.1"},
 		qemu: "s390x", pkg: "misc", args: []string{"-machine", "s390-ccw-virtio"}, console: "ttysclp0", memory: 256},
 }
 
