@@ -19,6 +19,7 @@ type target struct {
 	boot    []string // further words for the kernel
 	dtb     string   // a file of the kernel's package, for a machine that has none
 	memory  int      // MB
+	step    int      // MB: it has a multiple of that
 	fixed   bool     // no other size of memory can be had
 	byWall  bool     // its clock can't count instructions: then it runs many times too fast
 }
@@ -50,7 +51,7 @@ var targets = []target{
 	{name: "mips64le", env: []string{"GOMIPS64=softfloat"}, debian: "mips64el", flavour: "5kc-malta", kernels: []string{"6.1"},
 		qemu: "mips64el", pkg: "mips", args: []string{"-machine", "malta", "-cpu", "5KEf"}, console: "ttyS0", memory: 256, byWall: true},
 	{name: "ppc64le", debian: "ppc64el", flavour: "powerpc64le", kernels: []string{"6.1", "7"},
-		qemu: "ppc64", pkg: "ppc", args: []string{"-machine", "pseries", "-cpu", "power8"}, console: "hvc0", memory: 512},
+		qemu: "ppc64", pkg: "ppc", args: []string{"-machine", "pseries", "-cpu", "power8"}, console: "hvc0", memory: 512, step: 256},
 	// With Linux 7 neither IPv6 nor a RST arrives anywhere in this machine, without
 	// a container too: qemu 7.2 gets a checksum wrong, or the kernel does.
 	{name: "s390x", debian: "s390x", flavour: "s390x", kernels: []string{"6.1"},

@@ -224,11 +224,19 @@ func TestHostsPage(t *testing.T) {
 func TestBisect(t *testing.T) {
 	for least := 20; least <= 64; least += grain {
 		tried := 0
-		if got := bisect(16, 64, func(n int) bool { tried++; return n >= least }); got != least {
+		if got := bisect(16, 64, grain, func(n int) bool { tried++; return n >= least }); got != least {
 			t.Errorf("the smallest is %d, want %d", got, least)
 		}
 		if tried > 6 {
 			t.Errorf("%d were tried for %d", tried, least)
+		}
+	}
+}
+
+func TestBisectInSteps(t *testing.T) {
+	for least, want := range map[int]int{30: 256, 256: 256, 257: 512} {
+		if got := bisect(28, 512, 256, func(n int) bool { return n%256 == 0 && n >= least }); got != want {
+			t.Errorf("of %d the smallest is %d, want %d", least, got, want)
 		}
 	}
 }
