@@ -132,7 +132,7 @@ vm-all:
 	$(RUN_VM) -all -table docs/hosts.md $(VM)
 
 vm-ram:
-	$(RUN_VM) -all -ram -table docs/hosts.md $(VM)
+	$(RUN_VM) -all -ram -patience 1m -table docs/hosts.md $(VM)
 
 vm-missing:
 	$(RUN_VM) -missing $(VM)

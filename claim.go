@@ -220,7 +220,7 @@ func (n *network) clearTheWay(want nat.Claim) error {
 		}
 		for _, w := range want.Ports {
 			if p.HostPort == w.HostPort && p.Proto == w.Proto && overlap(p.Port, w) {
-				return fmt.Errorf("port %s is in use by %s", portWords(w), describe(t.link, t.who))
+				return fmt.Errorf("port %s: it is in use by %s", portWords(w), describe(t.link, t.who))
 			}
 		}
 	}

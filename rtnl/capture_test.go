@@ -270,7 +270,7 @@ var capturedAddress = raw(
 	u16(8), u16(2), "ac 10 00 64", //                                      IFA_LOCAL
 	u16(8), u16(4), "ac 10 00 ff", //                                      IFA_BROADCAST
 	u16(8), u16(3), "62 72 30 00", //                                      IFA_LABEL
-	u16(8), u16(8), "80 00 00 00", //                                      IFA_FLAGS
+	u16(8), u16(8), u32(0x80), //                                          IFA_FLAGS
 	u16(20), u16(6), "ff ff ff ff ff ff ff ff 7e 89 05 00 7e 89 05 00", // IFA_CACHEINFO
 )
 
@@ -280,7 +280,7 @@ var capturedPeerAddress = raw(
 	u16(8), u16(1), "0a 00 00 02", //                                      IFA_ADDRESS
 	u16(8), u16(2), "0a 00 00 01", //                                      IFA_LOCAL
 	u16(8), u16(3), "62 72 30 00", //                                      IFA_LABEL
-	u16(8), u16(8), "80 00 00 00", //                                      IFA_FLAGS
+	u16(8), u16(8), u32(0x80), //                                          IFA_FLAGS
 	u16(20), u16(6), "ff ff ff ff ff ff ff ff 7f 89 05 00 7f 89 05 00", // IFA_CACHEINFO
 )
 
@@ -289,7 +289,7 @@ var capturedAddress6 = raw(
 	"0a 40 82 00", u32(2), //                                              struct ifaddrmsg
 	u16(20), u16(1), "fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01", // IFA_ADDRESS
 	u16(20), u16(6), "ff ff ff ff ff ff ff ff 7e 89 05 00 7e 89 05 00", // IFA_CACHEINFO
-	u16(8), u16(8), "82 00 00 00", //                                      IFA_FLAGS
+	u16(8), u16(8), u32(0x82), //                                          IFA_FLAGS
 )
 
 // capturedNeighbour is 172.16.0.30, which has just answered.

@@ -207,7 +207,7 @@ func TestParseErrors(t *testing.T) {
 		"a length beyond the end":        func(t *table) { t.put(6, 0xfff8) },
 		"a target in the head":           func(t *table) { t.put(4, 8) },
 		"a target beyond the end":        func(t *table) { t.put(4, 0xfff8) },
-		"a target without a size":        func(t *table) { t.blob[t.entrySize()] = 0 },
+		"a target without a size":        func(t *table) { binary.NativeEndian.PutUint16(t.blob[t.entrySize():], 0) },
 		"a target of the greatest size":  func(t *table) { t.blob[t.entrySize()], t.blob[t.entrySize()+1] = 0xff, 0xff },
 		"FORWARD begins where none does": func(t *table) { t.hook[forward] += 8 },
 		"FORWARD ends where none does":   func(t *table) { t.underflow[forward] = ^uint32(0) },

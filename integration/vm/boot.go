@@ -105,24 +105,24 @@ func build(t target, tests bool) (b binaries, err error) {
 			return b, err
 		}
 		b.tests = append(b.tests, entry{name: "tests/" + name + "/test", mode: isFile | 0o755, data: program})
-		data, err := exec.Command("go", "list", "-f", "{{.Dir}}/testdata", "container/"+name).Output()
-		if err != nil {
-			return b, err
-		}
-		top := strings.TrimSpace(string(data))
-		err = filepath.WalkDir(top, func(file string, d os.DirEntry, err error) error {
+		// Some read what they are made of, or golden text.
+		dir := filepath.Join(top, name)
+		err = filepath.WalkDir(dir, func(file string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				return nil // it need not be there
+				return err
 			}
 			text, err := os.ReadFile(file)
-			b.tests = append(b.tests, entry{name: "tests/" + name + "/testdata" + strings.TrimPrefix(file, top), mode: isFile | 0o644, data: text})
+			b.tests = append(b.tests, entry{name: "tests/" + name + strings.TrimPrefix(file, dir), mode: isFile | 0o644, data: text})
 			return err
 		})
 		if err != nil {
 			return b, err
 		}
 	}
-	return b, nil
+	const page = "docs/packet.md" // nat's has the rules in it
+	text, err := os.ReadFile(filepath.Join(top, page))
+	b.tests = append(b.tests, entry{name: "tests/" + page, mode: isFile | 0o644, data: text})
+	return b, err
 }
 
 // initramfs is all that the machine has: the two programs, the modules, and a

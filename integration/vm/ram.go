@@ -2,7 +2,10 @@
 
 package main
 
-import "sort"
+import (
+	"cmp"
+	"sort"
+)
 
 // grain is how finely memory is measured out, in MB.
 const grain = 4
@@ -22,9 +25,10 @@ func (b *bench) smallest(what boot) outcome {
 	if what.target.fixed {
 		return try(most, whole)
 	}
-	alone := bisect(least, most, func(memory int) bool { return try(memory, "none").ok() })
+	step := cmp.Or(what.target.step, grain)
+	alone := bisect(least, most, step, func(memory int) bool { return try(memory, "none").ok() })
 	var last outcome
-	size := bisect(alone-grain, most, func(memory int) bool {
+	size := bisect(alone-step, most, step, func(memory int) bool {
 		o := try(memory, whole)
 		if o.ok() {
 			last = o
@@ -40,11 +44,12 @@ func (b *bench) smallest(what boot) outcome {
 	return last
 }
 
-// bisect is the smallest size for which something holds; it does for the
-// greater, and not for the less. The least that may be is tried first.
-func bisect(less, greater int, holds func(int) bool) int {
+// bisect is the smallest size, of the multiples of a step, for which something
+// holds; it does for the greater, and not for the less. The least that may be is
+// tried first.
+func bisect(less, greater, step int, holds func(int) bool) int {
 	sizes := []int{}
-	for n := less + grain; n <= greater; n += grain {
+	for n := less - less%step + step; n <= greater; n += step {
 		sizes = append(sizes, n)
 	}
 	if len(sizes) == 0 {

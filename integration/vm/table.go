@@ -22,6 +22,9 @@ type row []string
 // rowOf is what a boot has shown, nil for nothing. A cell of something that was
 // not looked at is empty.
 func rowOf(o outcome) row {
+	if o.log == "" {
+		return nil // the kernel could not be had, or the programs not be built
+	}
 	if o.ofMemory {
 		switch {
 		case !o.ok():

@@ -176,11 +176,12 @@ func TestPage(t *testing.T) {
 		"| mipsle | 6.1.0-1 | malta, 24Kf | 1.0 | 2.0 | 14 of 14 | 5.00 | 40 | 48 (44) |\n" +
 		tableEnds + "\nFoot.\n"
 	got, err := page(was, []outcome{
-		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", size: 5_250_000, up: 1500 * time.Millisecond, all: 3 * time.Second, passed: 13, total: 14, failed: []string{"nat"}, peak: "41"},
-		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 5_000_000, up: time.Second, all: 2 * time.Second, passed: 14, total: 14, peak: "42"},
-		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 1, up: 1, all: 1, passed: 3, total: 3, peak: "1", ofMemory: true, smallest: 100, smallestBoot: 96},
-		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", ofMemory: true}, // no memory was enough
-		{boot: boot{target: amd64, kernel: "6.1"}, release: "6.1"},
+		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", size: 5_250_000, up: 1500 * time.Millisecond, all: 3 * time.Second, passed: 13, total: 14, failed: []string{"nat"}, peak: "41", log: "log"},
+		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 5_000_000, up: time.Second, all: 2 * time.Second, passed: 14, total: 14, peak: "42", log: "log"},
+		{boot: boot{target: amd64, kernel: "7"}, release: "7.2.1", size: 1, up: 1, all: 1, passed: 3, total: 3, peak: "1", log: "log", ofMemory: true, smallest: 100, smallestBoot: 96},
+		{boot: boot{target: mips, kernel: "6.1"}, release: "6.1.0-2", log: "log", ofMemory: true}, // no memory was enough
+		{boot: boot{target: amd64, kernel: "6.1"}, release: "6.1", log: "log"},
+		{boot: boot{target: amd64, kernel: "6.12"}, release: "6.12"}, // there is no such package
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -223,11 +224,19 @@ func TestHostsPage(t *testing.T) {
 func TestBisect(t *testing.T) {
 	for least := 20; least <= 64; least += grain {
 		tried := 0
-		if got := bisect(16, 64, func(n int) bool { tried++; return n >= least }); got != least {
+		if got := bisect(16, 64, grain, func(n int) bool { tried++; return n >= least }); got != least {
 			t.Errorf("the smallest is %d, want %d", got, least)
 		}
 		if tried > 6 {
 			t.Errorf("%d were tried for %d", tried, least)
+		}
+	}
+}
+
+func TestBisectInSteps(t *testing.T) {
+	for least, want := range map[int]int{30: 256, 256: 256, 257: 512} {
+		if got := bisect(28, 512, 256, func(n int) bool { return n%256 == 0 && n >= least }); got != want {
+			t.Errorf("of %d the smallest is %d, want %d", least, got, want)
 		}
 	}
 }

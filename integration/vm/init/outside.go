@@ -25,6 +25,10 @@ func testClock(m *machine) error {
 		return err
 	}
 	epoch := unix.NsecToTimespec((24 * time.Hour).Nanoseconds())
+	if now.Sec < epoch.Sec {
+		// This one has no clock. It can't be set back to less than it has run.
+		now = unix.NsecToTimespec(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
+	}
 	set := func(t unix.Timespec) error {
 		if err := unix.ClockSettime(unix.CLOCK_REALTIME, &t); err != nil {
 			return fmt.Errorf("set the clock to %d: %w", t.Sec, err)
