@@ -59,7 +59,6 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 		return nil, err
 	}
 	p.setUp = append(p.setUp, bound...)
-	p.setUp = append(p.setUp, p.waitForGo())
 
 	if err := p.run(c); err != nil {
 		return nil, err
@@ -174,6 +173,10 @@ func (p *program) run(c *command) error {
 	if c.workdir != "" {
 		add(call("chdir "+c.workdir, unix.SYS_CHDIR, p.str(c.workdir)))
 	}
+	// As late as can be: all of the above takes a third of a millisecond, in which
+	// the parent makes the network. A change of user may make it dumpable again
+	// (/proc/sys/fs/suid_dumpable), so that comes right before the execve.
+	add(p.waitForGo())
 	add(p.become(c.user)...)
 	// The change of user has taken them from anyone but root; what the caller
 	// had as inheritable it has not.

@@ -136,7 +136,6 @@ func joiner(c *command, t *target, g *cgroup.Group, l *line) (*program, error) {
 		return nil, err
 	}
 	p.setUp = append(p.setUp, bound...)
-	p.setUp = append(p.setUp, p.waitForGo())
 	return p, p.run(c)
 }
 
