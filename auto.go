@@ -26,6 +26,7 @@ func (n *network) choose(u *undo) error {
 	if !n.o.nat {
 		return n.chooseByName(taken)
 	}
+	n.hold()
 	n.holder = holderNumber(os.Getpid())
 	swept := false
 	for {

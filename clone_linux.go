@@ -96,9 +96,12 @@ type program struct {
 	setUp, command, after []step
 
 	// A guardian's: between setUp and after it clones another program, which
-	// becomes its brother. When after is done it does what it was told by then,
-	// and last (guardian.go).
+	// becomes its brother, and says so; and so does the brother, for it is chance
+	// which of them the kernel has run first. When after is done it does what it was
+	// told by then, and last (guardian.go).
 	brother *program
+	made    []step
+	shared  []byte // what it has in common with the runner:
 	orders  *orders
 	room    []byte // behind orders, not used yet
 	ordered []step // orders.steps, with their texts
@@ -273,6 +276,7 @@ func (p *program) clone(flags uint64, cgroup int) (pid int, pidfd int, err error
 		p.ignored[sig] = signal.Ignored(unix.Signal(sig))
 	}
 
+	p.withhold()
 	// Nobody else's fork may happen while descriptors are half made.
 	syscall.ForkLock.Lock()
 	n, errno := rawClone(p)
@@ -435,16 +439,19 @@ func runGuardian(p *program) *program {
 	if errno != 0 {
 		failChild(p, cloneStep, errno)
 	}
+	told, base := p.orders, int32(len(p.setUp))
+	told.plain = b.plain
+	if pid != 0 {
+		told.pid = int32(pid)
+	}
+	runChild(p, p.made, base)
 	if pid == 0 {
 		if b.plain {
 			runChild(b, b.instead, insteadStep)
 		}
 		return b
 	}
-	told := p.orders
-	told.pid = int32(pid)
-	told.plain = b.plain
-	base := int32(len(p.setUp))
+	base += int32(len(p.made))
 	runChild(p, p.after, base)
 	base += int32(len(p.after))
 	if told.claimed != 0 {

@@ -35,7 +35,6 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 	p := &program{line: uintptr(l.theirs), setUp: make([]step, 0, 192), command: make([]step, 0, 16)}
 
 	p.name("init")
-	p.setUp = append(p.setUp, p.forget(nil)...)
 	// The first process. It mounts while the parent makes the network.
 	p.setUp = append(p.setUp, keepOnly(l.theirs)...)
 	p.startIn(g)

@@ -112,7 +112,6 @@ func execIn(o *execOptions) (status int, err error) {
 func joiner(c *command, t *target, g *cgroup.Group, l *line) (*program, error) {
 	p := &program{line: uintptr(l.theirs), targetDir: uintptr(t.proc)}
 	p.name("joiner")
-	p.setUp = append(p.setUp, p.forget(nil)...)
 	keep := []int{l.theirs, t.proc}
 	if t.pidfd >= 0 {
 		p.target = uintptr(t.pidfd)

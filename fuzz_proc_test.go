@@ -142,18 +142,20 @@ func FuzzChildsReport(f *testing.F) {
 	})
 }
 
-func FuzzPassedFD(f *testing.F) {
-	whole := unix.UnixRights(0)
-	for n := range whole {
-		f.Add(whole[:n])
+func FuzzControlMessages(f *testing.F) {
+	rights, creds := unix.UnixRights(0), unix.UnixCredentials(&unix.Ucred{Pid: 1})
+	for _, whole := range [][]byte{rights, creds, slices.Concat(rights, creds)} {
+		for n := range whole {
+			f.Add(whole[:n])
+		}
+		f.Add(whole)
 	}
-	f.Add(whole)
 	f.Add(unix.UnixRights(0, 1))
-	f.Add(append(slices.Clone(whole), whole...))
+	f.Add(append(slices.Clone(rights), rights...))
 	f.Fuzz(func(t *testing.T, oob []byte) {
-		fd, err := passedFD(oob)
-		if err != nil && fd != -1 {
-			t.Errorf("descriptor %d beside the error %v", fd, err)
+		m := message{fd: -1}
+		if err := m.take(oob); err != nil && (m.fd != -1 || m.from != 0) {
+			t.Errorf("%+v beside the error %v", m, err)
 		}
 	})
 }

@@ -43,8 +43,8 @@ type guardian struct {
 // orders is memory that the runner and the guardian have in common, for what
 // comes up when both run.
 type orders struct {
-	// From the guardian: the container's first process, and whether it was
-	// clone(2) that made it.
+	// The container's first process, from the guardian; and whether it was clone(2)
+	// that made it, from both.
 	pid   int32
 	plain bool
 
@@ -71,7 +71,11 @@ func newGuardian(box *box, flags uint64, group *cgroup.Group, c *nl.Conn, ports 
 		return nil, err
 	}
 	g := &guardian{x: box.x, nat: c, line: l}
-	if err := g.start(box, flags, group, ports); err != nil {
+	err = l.tellSenders()
+	if err == nil {
+		err = g.start(box, flags, group, ports)
+	}
+	if err != nil {
 		l.close()
 		return nil, fmt.Errorf("guardian: %w", err)
 	}
@@ -92,6 +96,7 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	p := &program{
 		line:    uintptr(g.line.theirs),
 		brother: box.prog,
+		shared:  mem,
 		orders:  (*orders)(unsafe.Pointer(unsafe.SliceData(mem))),
 		room:    mem[unsafe.Sizeof(orders{}):],
 	}
@@ -103,11 +108,10 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	if group.FD() >= 0 {
 		keep = append(keep, group.FD())
 	}
-	p.setUp = append(p.setUp, p.forget(mem)...)
 	p.setUp = append(p.setUp, keepOnly(keep...)...)
 	container := lowestBut(keep)
+	p.made = append(p.made, p.say("tell the runner that the container is made", made))
 	p.after = append(p.after,
-		call("tell the runner that it is made", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
 		// Whose last end is the container's: its death is to show.
 		closing("the container's line", uintptr(box.line.theirs)))
 	if group.FD() >= 0 {
@@ -118,18 +122,31 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	p.after = append(p.after, closeRange("close the standard streams", 0, 2)...)
 	p.after = append(p.after,
 		newSession(),
-		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1),
+		// (The runner may go with something unread: ECONNRESET, once.)
+		call("wait for the end of the run", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).passing(unix.ECONNRESET),
 		// If the runner was killed, the container dies with it (dieWithParent);
 		// this makes sure. (EBADF: before Linux 5.2 there is no pidfd.)
 		call("pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, container, uintptr(unix.SIGKILL), 0, 0).passing(unix.ESRCH, unix.ENOSYS, unix.EPERM, unix.EBADF),
 	)
 	p.last = append(p.last,
-		call("tell the runner", unix.SYS_WRITE, p.line, p.data(make([]byte, 1)), 1).passing(unix.EPIPE, unix.ECONNRESET),
+		p.say("tell the runner", done),
 		call("wait for the runner to close the line", unix.SYS_READ, p.line, p.data(make([]byte, 1)), 1).passing(unix.ECONNRESET))
 	p.last = append(p.last, p.removeWhenDead(int(container), group.Dirs())...)
 	g.prog, g.room = p, p.room
 	g.pid, err = p.spawn()
 	return err
+}
+
+// What the guardian says: that the container's first process is there, which says
+// the same, and that the claim is taken back.
+const (
+	made = 'm'
+	done = 'd'
+)
+
+// say is a word to the runner, who may be gone.
+func (p *program) say(text string, word byte) step {
+	return call(text, unix.SYS_WRITE, p.line, p.data([]byte{word}), 1).passing(unix.EPIPE, unix.ECONNRESET)
 }
 
 // lowestBut is the descriptor that a process gets next which has the standard
@@ -142,7 +159,9 @@ func lowestBut(others []int) uintptr {
 	return uintptr(fd)
 }
 
-// container waits until the guardian has made the container's first process.
+// container waits until the guardian has made the container's first process. That
+// may be the first to say so: where both processors have work to do the guardian
+// has to wait for its own child, sometimes a millisecond.
 func (g *guardian) container(b *box) error {
 	m, err := g.line.hear()
 	switch {
@@ -153,7 +172,11 @@ func (g *guardian) container(b *box) error {
 	case m.end:
 		return errKilled
 	}
-	b.pid, b.prog.plain = int(g.prog.orders.pid), g.prog.orders.plain
+	told := g.prog.orders
+	b.pid, b.prog.plain = m.from, told.plain
+	if m.from == g.pid {
+		b.pid = int(told.pid)
+	}
 	g.x.brother(b.prog, b.pid)
 	return nil
 }
@@ -291,6 +314,9 @@ func (g *guardian) ask() error {
 		return fmt.Errorf("guardian: %w", err)
 	}
 	m, err := g.line.hear()
+	for err == nil && m.word == made { // which two have said, and one was heard
+		m, err = g.line.hear()
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("guardian: %w", err)

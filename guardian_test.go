@@ -72,6 +72,37 @@ func TestGuardianMakesContainer(t *testing.T) {
 	}
 }
 
+// Whoever of the two is the first to say that the container's first process is
+// there, it is that one's number that counts.
+func TestGuardianOrBrother(t *testing.T) {
+	for name, c := range map[string]struct{ guardian, want int }{
+		"the guardian":               {unix.Getpid(), 42},
+		"the guardian's, the second": {unix.Getpid() + 1, unix.Getpid()},
+	} {
+		l := aLine(t)
+		if err := l.tellSenders(); err != nil {
+			t.Fatal(err)
+		}
+		g := &guardian{line: l, pid: c.guardian, prog: &program{orders: &orders{pid: 42}}}
+		for _, word := range []byte{made, made, done} {
+			if _, err := unix.Write(l.theirs, []byte{word}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := &box{prog: &program{}}
+		if err := g.container(b); err != nil || b.pid != c.want {
+			t.Errorf("%s: the container's first process is %d (error %v), want %d", name, b.pid, err, c.want)
+		}
+		if err := g.ask(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		l.handOver()
+		if m, err := l.hear(); err != nil || !m.end {
+			t.Errorf("%s: got %+v (error %v), want the end", name, m, err)
+		}
+	}
+}
+
 func TestGuardianCloneFails(t *testing.T) {
 	// A thread has the PID namespace of its process.
 	g, b := guarded(t, unix.CLONE_THREAD|unix.CLONE_NEWPID, nil)
@@ -90,7 +121,12 @@ func TestGuardianKilled(t *testing.T) {
 	if err := unix.Kill(g.pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.container(b); !errors.Is(err, errKilled) {
+	// What both have said before is to be heard yet.
+	var err error
+	for heard := 1; err == nil && heard <= 2; heard++ {
+		err = g.container(b)
+	}
+	if !errors.Is(err, errKilled) {
 		t.Errorf("got the error %v, want %v", err, errKilled)
 	}
 	b.kill()

@@ -140,6 +140,7 @@ func newBridge(name string, gateways []netip.Prefix) nl.Request {
 }
 
 func (n *network) makeBridge(u *undo) error {
+	n.hold()
 	err := withModules(n.x, linkModules, func() error {
 		return n.route.Do(newBridge(n.o.bridge, n.o.gateways))
 	})

@@ -52,19 +52,26 @@ func (l *line) release() error {
 	return nil
 }
 
-// message is what a child sent: its report when a step failed, a descriptor
-// if one came along (else -1), or nothing: the end of file.
+// message is what a child sent: its report when a step failed, or a word; or
+// nothing, which is the end of file.
 type message struct {
 	report *report
-	fd     int
+	word   byte
+	fd     int // a descriptor that came along (SCM_RIGHTS), or -1
+	from   int // the process that sent it (SCM_CREDENTIALS), if the line tells
 	end    bool
+}
+
+// tellSenders has messages tell who sent them.
+func (l *line) tellSenders() error {
+	return os.NewSyscallError("setsockopt SO_PASSCRED", unix.SetsockoptInt(l.ours, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
 }
 
 // hear waits for a message of the child.
 func (l *line) hear() (message, error) {
 	m := message{fd: -1}
 	buf := make([]byte, reportSize)
-	oob := make([]byte, unix.CmsgSpace(4))
+	oob := make([]byte, unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))
 	oobn, flags := 0, 0
 	n, err := ignoringEINTR(func() (n int, err error) {
 		n, oobn, flags, _, err = unix.Recvmsg(l.ours, buf, oob, unix.MSG_CMSG_CLOEXEC)
@@ -83,11 +90,12 @@ func (l *line) hear() (message, error) {
 		return m, fmt.Errorf("take a descriptor from the child: %w", unix.EMFILE)
 	}
 	if oobn > 0 {
-		if m.fd, err = passedFD(oob[:oobn]); err != nil {
+		if err = m.take(oob[:oobn]); err != nil {
 			return m, err
 		}
 	}
 	m.end = n <= 0
+	m.word = buf[0]
 	if n == int(reportSize) {
 		m.report = &report{
 			step:  int32(binary.NativeEndian.Uint32(buf)),
@@ -97,22 +105,29 @@ func (l *line) hear() (message, error) {
 	return m, nil
 }
 
-// passedFD is the descriptor in a control message (SCM_RIGHTS, unix(7)).
-func passedFD(oob []byte) (int, error) {
+// take takes what control messages say (unix(7)).
+func (m *message) take(oob []byte) error {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return -1, fmt.Errorf("hear from the child: control message: %w", err)
+		return fmt.Errorf("hear from the child: control message: %w", err)
 	}
 	for i := range msgs {
-		// ParseUnixRights trusts the kernel to send whole numbers.
-		if len(msgs[i].Data) != 4 {
-			continue
-		}
-		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil && len(fds) == 1 {
-			return fds[0], nil
+		// What parses them trusts the kernel with their size.
+		switch len(msgs[i].Data) {
+		case 4:
+			if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil && len(fds) == 1 {
+				m.fd = fds[0]
+			}
+		case unix.SizeofUcred:
+			if c, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
+				m.from = int(c.Pid)
+			}
 		}
 	}
-	return -1, errors.New("hear from the child: a control message without a descriptor")
+	if m.fd < 0 && m.from == 0 {
+		return errors.New("hear from the child: a control message without a descriptor or a process")
+	}
+	return nil
 }
 
 // ignoringEINTR makes a call again as long as a signal interrupts it.

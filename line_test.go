@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,16 +119,59 @@ func TestLineDescriptor(t *testing.T) {
 	}
 }
 
-func TestPassedFDRefuses(t *testing.T) {
-	creds := unix.UnixCredentials(&unix.Ucred{Pid: 1})
-	for name, oob := range map[string][]byte{
-		"no descriptor": creds,
-		"cut off":       creds[:len(creds)-1],
-		"rubbish":       []byte(strings.Repeat("x", 32)),
+func TestControlMessages(t *testing.T) {
+	rights, creds := unix.UnixRights(7), unix.UnixCredentials(&unix.Ucred{Pid: 42})
+	for name, c := range map[string]struct {
+		oob      []byte
+		fd, from int
+	}{
+		"a descriptor": {rights, 7, 0},
+		"a sender":     {creds, -1, 42},
+		"both":         {slices.Concat(creds, rights), 7, 42},
 	} {
-		if fd, err := passedFD(oob); err == nil {
-			t.Errorf("%s: got descriptor %d and no error", name, fd)
+		m := message{fd: -1}
+		if err := m.take(c.oob); err != nil || m.fd != c.fd || m.from != c.from {
+			t.Errorf("%s: got %+v (error %v)", name, m, err)
 		}
+	}
+	for name, oob := range map[string][]byte{
+		"two descriptors": unix.UnixRights(0, 1),
+		"cut off":         creds[:unix.CmsgLen(0)+1],
+		"rubbish":         []byte(strings.Repeat("x", 32)),
+	} {
+		m := message{fd: -1}
+		if err := m.take(oob); err == nil {
+			t.Errorf("%s: got %+v and no error", name, m)
+		}
+	}
+}
+
+// Who has sent a message is told in the numbers of the one who asks.
+func TestLineTellsSenders(t *testing.T) {
+	l := aLine(t)
+	if err := l.tellSenders(); err != nil {
+		t.Fatal(err)
+	}
+	p := &program{line: uintptr(l.theirs)}
+	p.setUp = []step{p.say("a word", 'x'), p.sendFD("a descriptor", l.theirs)}
+	pid, err := p.spawn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.handOver()
+	if m, err := l.hear(); err != nil || m.word != 'x' || m.from != pid || m.fd != -1 || m.end {
+		t.Errorf("got %+v (error %v), want x from %d", m, err, pid)
+	}
+	m, err := l.hear()
+	if err != nil || m.from != pid || m.fd < 0 || m.end {
+		t.Errorf("got %+v (error %v), want a descriptor from %d", m, err, pid)
+	}
+	closeFD(m.fd)
+	if m, err := l.hear(); err != nil || !m.end {
+		t.Errorf("got %+v (error %v), want the end", m, err)
+	}
+	if _, err := ignoringEINTR(func() (int, error) { return unix.Wait4(pid, nil, 0, nil) }); err != nil {
+		t.Fatal(err)
 	}
 }
 

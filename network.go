@@ -29,6 +29,10 @@ type network struct {
 	stderr io.Writer
 	route  *nl.Conn
 
+	// hold makes signals wait. It is called before anything is made that a run that
+	// fails takes away again.
+	hold func()
+
 	// nat is the one connection to nf_tables that a run has, from beginning to
 	// end: whoever closes one waits for RCU, if somebody has deleted something
 	// shortly before (see guardian). nil with -nat=false.
@@ -55,12 +59,12 @@ type network struct {
 
 // newNetwork opens the connections that a run has, and chooses what the host has
 // no say in.
-func newNetwork(o *options, stderr io.Writer) (*network, error) {
+func newNetwork(o *options, stderr io.Writer, hold func()) (*network, error) {
 	route, err := rtnl.Dial(o.x.tracer())
 	if err != nil {
 		return nil, err
 	}
-	n := &network{o: o, x: o.x, stderr: stderr, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
+	n := &network{o: o, x: o.x, stderr: stderr, hold: hold, route: route, addresses: o.addresses, mtu: o.mtu, mac: o.mac}
 	if o.nat {
 		err := withModules(o.x, natModules, func() (err error) {
 			n.nat, err = nat.Dial(o.x.tracer())
