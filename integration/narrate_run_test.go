@@ -122,8 +122,8 @@ func TestNarrationOrder(t *testing.T) {
 		at++
 	}
 	for label, want := range map[string][]string{
-		"child":    {`setsid()`, `mount("proc", "/proc", "proc", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)`, `  # wait for the network`, `prctl(PR_SET_NO_NEW_PRIVS, 1)`, `seccomp(SECCOMP_SET_MODE_FILTER`, `clone(SIGCHLD)`},
-		"command":  {`setresuid(0, 0, 0)`, `capset(`, `["sh", "-c", "exit 3"]`},
+		"child":    {`setsid()`, `mount("proc", "/proc", "proc", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)`, `prctl(PR_SET_NO_NEW_PRIVS, 1)`, `seccomp(SECCOMP_SET_MODE_FILTER`, `clone(SIGCHLD)`},
+		"command":  {`  # wait for the network`, `setresuid(0, 0, 0)`, `capset(`, `["sh", "-c", "exit 3"]`},
 		"guardian": {`  # wait for the end of the run`, `clone3(CLONE_NEWNS|`, `nft delete element ip container lease '{ 172.16.0.30 :`, `nft delete element ip container publish '{ tcp . 80 :`},
 	} {
 		inOrder(t, label, strings.Join(steps[label], "\n"), want...)
