@@ -467,14 +467,13 @@ static int first(void *unused)
 	}
 	make_mounts();
 	bound_capabilities();
-	if (network && must(read(line[0], &byte, 1), "read") == 0)
-		_exit(125);
-
-	must(prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
-	set_capabilities(KEPT);
+	seal();
 	pid_t pid = sharing ? vfork() : fork();
 	if (pid == 0) {
 		static char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "HOSTNAME=container", NULL};
+		prepare();
+		if (network && must(read(line[0], &byte, 1), "read") == 0)
+			_exit(125);
 		enter();
 		sigprocmask(SIG_SETMASK, &mask, NULL);
 		execve(command[0], command, env);
@@ -483,7 +482,6 @@ static int first(void *unused)
 	must(pid, "fork");
 	close_range(0, ~0u, 0);
 	set_capabilities(1ULL << CAP_KILL);
-	filter();
 	for (;;) {
 		int status, sig = sigwaitinfo(&every_signal, NULL);
 		if (sig != SIGCHLD) {

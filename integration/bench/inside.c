@@ -138,8 +138,18 @@ static void filter(void)
 	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p), "seccomp");
 }
 
-/* enter is what the command's process does before it is the command. */
-static void enter(void)
+/* seal is what the command and the process that waits for it have in common. */
+static void seal(void)
+{
+	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	must(prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
+	set_capabilities(KEPT);
+	filter();
+}
+
+/* prepare is what the command's process does while the network is made, and
+   enter what it does before it is the command. */
+static void prepare(void)
 {
 	struct rlimit files = {1024, 1024};
 	must(setsid(), "setsid");
@@ -148,11 +158,13 @@ static void enter(void)
 	getrlimit(RLIMIT_NOFILE, &had);
 	files.rlim_max = had.rlim_max;
 	must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
-	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}
+
+static void enter(void)
+{
 	must(setgroups(0, NULL), "setgroups");
 	must(syscall(SYS_setresgid, 0, 0, 0), "setresgid");
 	must(syscall(SYS_setresuid, 0, 0, 0), "setresuid");
 	set_capabilities(KEPT);
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG");
-	filter();
 }
