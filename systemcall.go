@@ -43,6 +43,7 @@ var systemCalls = []struct {
 	{unix.SYS_MOUNT, "mount", "p p p mount p"},
 	{unix.SYS_MOUNT_SETATTR, "mount_setattr", "d p at p u"},
 	{unix.SYS_MOVE_MOUNT, "move_mount", "d p d p move"},
+	{unix.SYS_MUNMAP, "munmap", "- u"},
 	{unix.SYS_OPENAT, "openat", "d p open o"},
 	{unix.SYS_OPEN_TREE, "open_tree", "d p tree"},
 	{unix.SYS_PIDFD_SEND_SIGNAL, "pidfd_send_signal", "d signal p u"},

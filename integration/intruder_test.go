@@ -322,6 +322,22 @@ func TestEnvironmentStaysOutside(t *testing.T) {
 	h.end(t)
 }
 
+// The guardian's orders, which it carries out on the host, are in memory that it
+// has in common with the runner, and with nobody in the container.
+func TestNoSharedMemory(t *testing.T) {
+	t.Parallel()
+	n := lab.New(t).Host
+	h := hold(t, n, address)
+	shared := func(pid int) int { return strings.Count(readProc(t, pid, "maps"), " rw-s ") }
+	if got := shared(h.guardian); got == 0 {
+		t.Error("the guardian shares no memory, so this test has nothing to look for")
+	}
+	if got := shared(h.init); got != 0 {
+		t.Errorf("the container's first process shares %d mappings", got)
+	}
+	h.end(t)
+}
+
 // Process 1 is judged by the container's filter before there is anybody in the
 // container to take hold of it.
 func TestFirstProcessIsConfined(t *testing.T) {
