@@ -3,7 +3,6 @@
 package main
 
 import (
-	"container/file"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // capabilities is a set of capabilities, by their numbers in

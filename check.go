@@ -58,11 +58,7 @@ func check(args []string, w, stderr io.Writer) (status int, err error) {
 		}
 	}
 	if o.json {
-		objects := make([][]field, len(all))
-		for i, f := range all {
-			objects[i] = f.fields()
-		}
-		return status, writeObjects(w, objects)
+		return status, writeObjects(w, all)
 	}
 	return status, writeTable(w, checkRows(all))
 }

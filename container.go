@@ -50,19 +50,7 @@ func container(o *options, c *command, g *cgroup.Group, l *line) (*program, erro
 		return nil, err
 	}
 	p.setUp = append(p.setUp, tree...)
-	if c.terminal {
-		p.setUp = append(p.setUp, p.makeTerminal()...)
-	}
-	bound, err := p.bound(c.caps)
-	if err != nil {
-		return nil, err
-	}
-	p.setUp = append(p.setUp, bound...)
-
-	if err := p.run(c); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p, p.run(c)
 }
 
 // prepareIPv6 makes settings of the network namespace before its veth comes to
@@ -137,14 +125,22 @@ type command struct {
 	terminal bool
 }
 
-// run adds the steps of the command and, behind them, those of the process
-// that waits for it.
+// run adds the last steps before the command's process is forked, and then
+// those of that and, behind them, of the process that waits for it.
 func (p *program) run(c *command) error {
 	add := func(s ...step) { p.command = append(p.command, s...) }
+	if c.terminal {
+		p.setUp = append(p.setUp, p.makeTerminal()...)
+	}
 	own, err := ownCaps()
 	if err != nil {
 		return err
 	}
+	bound, err := p.bound(c.caps)
+	if err != nil {
+		return err
+	}
+	p.setUp = append(p.setUp, bound...)
 
 	// A session keyring of its own: the caller's is not for the container.
 	// ENOSYS without CONFIG_KEYS; EDQUOT when root has made too many.

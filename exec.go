@@ -127,14 +127,6 @@ func joiner(c *command, t *target, g *cgroup.Group, l *line) (*program, error) {
 	)
 	p.setUp = append(p.setUp, p.enter(g, true)...)
 	p.setUp = append(p.setUp, p.join(t)...)
-	if c.terminal {
-		p.setUp = append(p.setUp, p.makeTerminal()...)
-	}
-	bound, err := p.bound(c.caps)
-	if err != nil {
-		return nil, err
-	}
-	p.setUp = append(p.setUp, bound...)
 	return p, p.run(c)
 }
 

@@ -14,13 +14,16 @@ import (
 // binary.)
 type field struct{ name, value string }
 
+// object is what has fields.
+type object interface{ fields() []field }
+
 // writeObjects writes a list of objects, a field a line.
-func writeObjects(w io.Writer, objects [][]field) error {
+func writeObjects[T object](w io.Writer, objects []T) error {
 	all := make([]string, len(objects))
-	for i, fields := range objects {
-		lines := make([]string, len(fields))
-		for j, f := range fields {
-			lines[j] = jsonString(f.name) + ": " + f.value
+	for i, o := range objects {
+		var lines []string
+		for _, f := range o.fields() {
+			lines = append(lines, jsonString(f.name)+": "+f.value)
 		}
 		all[i] = jsonLines("{", lines, "}", "  ")
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -54,15 +55,15 @@ func TestWriteObjects(t *testing.T) {
 	}
 	found := []finding{{"veth", true, false, "CONFIG_VETH", "nothing", "", ""}, {"bridge", false, true, "", "", "no <such> thing & more", ""}}
 	for name, c := range map[string]struct {
-		objects [][]field
-		want    string
+		write func(io.Writer) error
+		want  string
 	}{
-		"none":       {nil, "[]\n"},
-		"containers": {[][]field{two[0].fields(), two[1].fields()}, asJSON(t, []container{container(two[0]), container(two[1])})},
-		"findings":   {[][]field{found[0].fields(), found[1].fields()}, asJSON(t, []kernel{kernel(found[0]), kernel(found[1])})},
+		"none":       {func(w io.Writer) error { return writeObjects[finding](w, nil) }, "[]\n"},
+		"containers": {func(w io.Writer) error { return writeObjects(w, two) }, asJSON(t, []container{container(two[0]), container(two[1])})},
+		"findings":   {func(w io.Writer) error { return writeObjects(w, found) }, asJSON(t, []kernel{kernel(found[0]), kernel(found[1])})},
 	} {
 		var b bytes.Buffer
-		if err := writeObjects(&b, c.objects); err != nil || b.String() != c.want {
+		if err := c.write(&b); err != nil || b.String() != c.want {
 			t.Errorf("%s: got %v and\n%s\nwant\n%s", name, err, &b, c.want)
 		}
 	}
@@ -71,7 +72,7 @@ func TestWriteObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	if writeObjects(full, nil) == nil || writeTable(full, [][]string{{"a"}}) == nil {
+	if writeObjects[finding](full, nil) == nil || writeTable(full, [][]string{{"a"}}) == nil {
 		t.Error("a device that is full is not told")
 	}
 }

@@ -72,11 +72,7 @@ func ls(args []string, w, stderr io.Writer) error {
 		return err
 	}
 	if o.json {
-		objects := make([][]field, len(all))
-		for i, l := range all {
-			objects[i] = l.fields()
-		}
-		return writeObjects(w, objects)
+		return writeObjects(w, all)
 	}
 	return table(w, all)
 }

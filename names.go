@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"container/file"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // nameFiles tell a container's programs names: their own, and whom to ask for

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"container/file"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"container/file"
 )
 
 // user is who a command runs as.

@@ -78,9 +78,9 @@ func (c *Conn) Tracer() Tracer { return c.tracer }
 
 // Do sends the requests in one system call. The last of those that ask for an
 // answer (NLM_F_ACK) gets one; the kernel answers the others only to refuse
-// them. The error is an *Error that names the first
-// request to fail. What follows that one in the same call may have been done
-// (rtnetlink goes on) or not (an nf_tables transaction is all or nothing).
+// them. The error is an *Error that names the first request to fail. What
+// follows that one in the same call may have been done (rtnetlink goes on) or
+// not (an nf_tables transaction is all or nothing).
 func (c *Conn) Do(reqs ...Request) error {
 	if len(reqs) == 0 {
 		return nil // not a sendto of no bytes, which is ENODATA
