@@ -156,7 +156,7 @@ func (p *program) run(c *command) error {
 		p.setUp = append(p.setUp, noNewPrivs(), p.filter(c.caps))
 	}
 
-	add(newSession(), call("umask", unix.SYS_UMASK, 0o022))
+	add(newSession(), dieWithParent(), call("umask", unix.SYS_UMASK, 0o022))
 	if c.terminal {
 		add(p.useTerminal(c.user)...)
 	}

@@ -12,9 +12,10 @@
 //     has claimed when the run ends, however it ends (guardian.go). It in turn
 //     clones the container's first process, in new namespaces (clone_linux.go,
 //     child.go), which enters its cgroup (package cgroup), mounts the container's
-//     tree (filesystem.go, names.go) and waits (container.go; the two talk with
-//     the runner by line.go). Where there will be nothing to take back, the
-//     runner clones it itself.
+//     tree (filesystem.go, names.go), gives up what it may not have (capability.go,
+//     package seccomp) and forks the command's process, which waits (container.go;
+//     they talk with the runner by line.go). Where there will be nothing to take
+//     back, the runner clones the first process itself.
 //  3. Meanwhile the published ports are bound, so that nobody else takes them
 //     (reserve.go).
 //  4. The bridge is found, or made (host.go; packages rtnl and nat build the
@@ -33,9 +34,9 @@
 //     name is the lease (bare.go).
 //  8. The container's end gets its addresses and routes (network.go), and what
 //     comes to a published port at ::1 is passed on from here on (relay.go).
-//  9. The container's first process is let go: it forks, its child becomes who
-//     it is to be (user.go, capability.go, package seccomp) and executes the
-//     command, and it stays as the init that reaps and passes signals on.
+//  9. The command's process is let go: it becomes who it is to be (user.go) and
+//     executes the command. Its parent stays as the init that reaps and passes
+//     signals on.
 //  10. The runner joins the caller's terminal to the container's (terminal.go;
 //     keeper.go gives it back if the runner is killed), clears what other runs
 //     have left behind (inventory.go), passes signals on and waits (run.go), then
