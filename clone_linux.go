@@ -97,12 +97,10 @@ type program struct {
 
 	// A guardian's: between setUp and after it clones another program, which
 	// becomes its brother, and says so; and so does the brother, for it is chance
-	// which of them the kernel has run first. The brother then does what parts it
-	// from the guardian. When after is done the guardian does what it was told by
-	// then, and last (guardian.go).
+	// which of them the kernel has run first. When after is done the guardian does
+	// what it was told by then, and last (guardian.go).
 	brother *program
 	made    []step
-	parting []step
 	shared  []byte // what it has in common with the runner:
 	orders  *orders
 	room    []byte // behind orders, not used yet
@@ -447,15 +445,13 @@ func runGuardian(p *program) *program {
 		told.pid = int32(pid)
 	}
 	runChild(p, p.made, base)
-	base += int32(len(p.made))
 	if pid == 0 {
-		runChild(p, p.parting, base)
 		if b.plain {
 			runChild(b, b.instead, insteadStep)
 		}
 		return b
 	}
-	base += int32(len(p.parting))
+	base += int32(len(p.made))
 	runChild(p, p.after, base)
 	base += int32(len(p.after))
 	if told.claimed != 0 {

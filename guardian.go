@@ -100,6 +100,9 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 		orders:  (*orders)(unsafe.Pointer(unsafe.SliceData(mem))),
 		room:    mem[unsafe.Sizeof(orders{}):],
 	}
+	// Who has power over the container's first process is to have none over the guardian.
+	apart := call("unmap the guardian's orders", unix.SYS_MUNMAP, uintptr(unsafe.Pointer(p.orders)), uintptr(size))
+	box.prog.setUp = slices.Concat([]step{apart}, box.prog.setUp)
 	p.name("guardian")
 	keep := []int{g.line.theirs, box.line.theirs}
 	if g.nat != nil {
@@ -111,8 +114,6 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	p.setUp = append(p.setUp, keepOnly(keep...)...)
 	container := lowestBut(keep)
 	p.made = append(p.made, p.say("tell the runner that the container is made", made))
-	// Who has power over the container's first process is to have none over the guardian.
-	p.parting = append(p.parting, call("unmap the guardian's orders", unix.SYS_MUNMAP, uintptr(unsafe.Pointer(p.orders)), uintptr(size)))
 	p.after = append(p.after,
 		// Whose last end is the container's: its death is to show.
 		closing("the container's line", uintptr(box.line.theirs)))
