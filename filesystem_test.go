@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"container/integration/need"
 )
 
 // /proc, /sys and /dev come into a tree that isn't the host's in one piece each:
@@ -15,7 +17,7 @@ import (
 // or hidden by its name, which need not lead to the same place twice.
 func TestKernelTreesComeWhole(t *testing.T) {
 	if lacksOpenTree() {
-		t.Skip("the kernel has no open_tree(2)")
+		need.Skip(t, "needs open_tree(2)")
 	}
 	o := &options{rootfs: t.TempDir(), hostname: "box"}
 	p := new(program)
@@ -60,7 +62,7 @@ func TestKernelTreesComeWhole(t *testing.T) {
 // A volume has its flags before it is mounted anywhere.
 func TestVolumeIsRestrictedFirst(t *testing.T) {
 	if lacksSetAttr() {
-		t.Skip("the kernel has no mount_setattr(2)")
+		need.Skip(t, "needs mount_setattr(2)")
 	}
 	p := new(program)
 	var got []uint32

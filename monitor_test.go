@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"container/file"
+	"container/integration/need"
 )
 
 // The thread that is taken for the monitor is the one that sleeps for a time, and
@@ -37,7 +38,7 @@ func TestMonitorCanBeCalm(t *testing.T) {
 	slack := func() string {
 		b, err := file.Read(fmt.Sprintf("/proc/%d/timerslack_ns", m))
 		if err != nil {
-			t.Skip(err) // before Linux 4.6, or without CAP_SYS_NICE
+			need.Skip(t, "needs Linux 4.6 and CAP_SYS_NICE: "+err.Error())
 		}
 		return strings.TrimSpace(string(b))
 	}
