@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -67,11 +66,7 @@ func put(t *testing.T, name, text string, mode os.FileMode) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(name), 0o755)
 	if err == nil {
-		// What another test starts at this moment would have the file open for
-		// writing until it is executed, and this one could not be (ETXTBSY).
-		syscall.ForkLock.RLock()
-		err = os.WriteFile(name, []byte(text), mode)
-		syscall.ForkLock.RUnlock()
+		err = lab.WriteProgram(name, []byte(text), mode) // which it may be
 	}
 	if err == nil {
 		err = os.Chmod(name, mode) // whatever the umask is

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -55,11 +54,7 @@ func tree(t testing.TB) string {
 		err = os.Mkdir(filepath.Join(dir, "bin"), 0o755)
 	}
 	if err == nil {
-		// What another test starts at this moment would have the file open for
-		// writing until it is executed, and this one could not be (ETXTBSY).
-		syscall.ForkLock.RLock()
-		err = os.WriteFile(filepath.Join(dir, "bin/busybox"), program, 0o755)
-		syscall.ForkLock.RUnlock()
+		err = lab.WriteProgram(filepath.Join(dir, "bin/busybox"), program, 0o755)
 	}
 	for _, name := range []string{"true", "cat", "sh"} {
 		if err == nil {

@@ -5,6 +5,7 @@ package lab
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -32,6 +33,15 @@ func (n *Node) Command(name string, args ...string) *Cmd {
 	// hang a test.
 	c.WaitDelay = patience
 	return c
+}
+
+// WriteProgram writes a file that a test is going to execute. What another test
+// starts at this moment would have it open for writing until that is executed, and
+// this one could not be (ETXTBSY): nothing is started meanwhile.
+func WriteProgram(name string, data []byte, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(name, data, mode)
 }
 
 // Main is the built ./main with arguments.
