@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"container/nat"
@@ -72,10 +71,7 @@ func TestProcStat(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "a) Z 1 (b c")
-	syscall.ForkLock.RLock() // or a child of another test has it open for writing (ETXTBSY)
-	err = os.WriteFile(program, sleep, 0o755)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := os.WriteFile(program, sleep, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range []string{"/bin/sleep", program} {

@@ -287,7 +287,7 @@ func TestSettingsAreReadOnly(t *testing.T) {
 	n := lab.New(t).Host
 	before := n.Snapshot()
 	run := func(args ...string) *lab.Cmd {
-		return n.Command("unshare", words([]string{"-m", "sh", "-c", `mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$0" "$@"`, lab.MainBinary(t)}, args)...)
+		return behind(t, n, "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys", args...)
 	}
 	const want = "main: sysctl net/ipv4/ip_forward: set to 1: read-only file system (/proc/sys is read-only here: set it outside)\n"
 	expect(t, run("-p", "8080:80", address, "true"), 125, "", want)
