@@ -155,7 +155,7 @@ func TestNarrationIsApart(t *testing.T) {
 	n := lab.New(t).Host
 	for _, x := range []string{"-x", "-xx"} {
 		for _, network := range [][]string{{address}, {"-network", "none"}} {
-			c := n.Main(with([]string{x}, network, []string{"sh", "-c", "cat; exit 7"})...)
+			c := n.Main(words([]string{x}, network, []string{"sh", "-c", "cat; exit 7"})...)
 			c.Stdin = strings.NewReader("in and out\n")
 			stdout, stderr, status := c.Result()
 			if stdout != "in and out\n" || status != 7 || !strings.HasSuffix(stderr, "exit_group(7)\n") {
@@ -180,7 +180,7 @@ func TestNarrationBytes(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
 	for _, x := range [][]string{{"-xx"}, {"-x", "-x"}} {
-		_, stderr, status := n.Main(with(x, []string{"-p", "80:8000", address, "true"})...).Result()
+		_, stderr, status := n.Main(words(x, []string{"-p", "80:8000", address, "true"})...).Result()
 		if status != 0 {
 			t.Fatalf("status %d\n%s", status, stderr)
 		}

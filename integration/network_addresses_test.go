@@ -24,7 +24,7 @@ var addressTold = regexp.MustCompile(`(?m)^main: address (\S+)$`)
 // address, as it is told on standard error.
 func auto(t *testing.T, n *lab.Node, flags ...string) (*lab.Agent, string) {
 	t.Helper()
-	a := n.Container(t, with(flags, []string{"auto"})...)
+	a := n.Container(t, words(flags, []string{"auto"})...)
 	told := addressTold.FindAllStringSubmatch(a.Said(t), -1)
 	if len(told) != 1 {
 		t.Fatalf("on standard error is %q, want one line with the address", a.Said(t))
@@ -123,9 +123,9 @@ func TestAutoLowestFreeOfEach(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
 	dual := []string{"-gateway", dualGateway}
-	n.Container(t, with(dual, []string{"172.16.0.1"})...)
+	n.Container(t, words(dual, []string{"172.16.0.1"})...)
 	isGiven(t, n, "172.16.0.2,fd00:16::1", dual...)
-	n.Container(t, with(dual, []string{"fd00:16::2"})...)
+	n.Container(t, words(dual, []string{"fd00:16::2"})...)
 	isGiven(t, n, "172.16.0.3,fd00:16::3", dual...)
 }
 
@@ -320,7 +320,7 @@ func TestAddressInUse6(t *testing.T) {
 	t.Parallel()
 	n := lab.New(t).Host
 	dual := []string{"-gateway", dualGateway}
-	holder := n.Container(t, with(dual, []string{addr30 + "," + addr30v6})...)
+	holder := n.Container(t, words(dual, []string{addr30 + "," + addr30v6})...)
 	with := arrangement(n)
 	mentions(t, n, "address "+addr30+" is in use by veth", addr30)
 	for _, tt := range []struct{ address, in string }{
@@ -363,16 +363,16 @@ func TestAddressOfForeigner6(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	dual := []string{"-gateway", dualGateway}
-	l.Host.Container(t, with(dual, []string{addr31 + "," + addr31v6})...)
+	l.Host.Container(t, words(dual, []string{addr31 + "," + addr31v6})...)
 	foreign := l.Machine("foreign")
 	l.Plug("br0", "port1", foreign, "eth0", netip.MustParsePrefix("fd00:16::30/64"), netip.MustParsePrefix("fd00:16::1/64"))
 	serve(t, foreign.Agent(), at(addr30v6, 7))
 
-	mentions(t, l.Host, "address "+addr30v6+" is in use by", with(dual, []string{addr30v6})...)
-	mentions(t, l.Host, "address "+addr30v6+" is in use by", with(dual, []string{addr30 + "," + addr30v6})...)
+	mentions(t, l.Host, "address "+addr30v6+" is in use by", words(dual, []string{addr30v6})...)
+	mentions(t, l.Host, "address "+addr30v6+" is in use by", words(dual, []string{addr30 + "," + addr30v6})...)
 	succeed(t, l.Host.Main(addr30, "true"))
 	isGiven(t, l.Host, "172.16.0.1,fd00:16::2", dual...)
-	other := l.Host.Container(t, with(dual, []string{"fd00:16::32"})...)
+	other := l.Host.Container(t, words(dual, []string{"fd00:16::32"})...)
 	reaches(t, "another container to the foreign machine", other, at(addr30v6, 7), "fd00:16::32")
 
 	setDown(t, l.Host, "port1")

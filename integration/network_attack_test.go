@@ -513,7 +513,7 @@ func TestLoopbackIPv6Closed(t *testing.T) {
 		host := l.Host.Agent()
 		host.Serve(t, "udp", "[::1]:631")
 		host.Serve(t, "udp", "[::]:632")
-		server := l.Host.Container(t, with(both("80:8000"), []string{"-gateway", dualGateway, dual31})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{"-gateway", dualGateway, dual31})...)
 		serve(t, server, "[::]:8000")
 		attacker := l.Host.Container(t, "-gateway", dualGateway, dual30)
 		mac := l.Host.Link("br0").MAC.String()

@@ -23,8 +23,8 @@ func TestTwoBridges(t *testing.T) {
 		const addr, gateway, name = "192.168.77.75", "192.168.77.126", "a.bridge-of-15b"
 		outside := l.Outside.Agent()
 		serve(t, outside, "0.0.0.0:7")
-		first := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
-		second := l.Host.Container(t, with(both("81:8000"), []string{"-bridge", name, "-gateway", gateway + "/26", addr})...)
+		first := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
+		second := l.Host.Container(t, words(both("81:8000"), []string{"-bridge", name, "-gateway", gateway + "/26", addr})...)
 		third := l.Host.Container(t, "-bridge", name, "-gateway", gateway+"/26", "192.168.77.76")
 		for _, a := range []*lab.Agent{first, second, third} {
 			serve(t, a, "0.0.0.0:8000")
@@ -79,7 +79,7 @@ func TestBridgeOfOthers(t *testing.T) {
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
 		l.Host.Bridge("br7", netip.MustParsePrefix("172.16.0.100/24"))
 		mac := l.Host.Link("br7").MAC.String()
-		server := l.Host.Container(t, with(both("80:8000"), []string{"-bridge", "br7", addr30})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{"-bridge", "br7", addr30})...)
 		serve(t, server, "0.0.0.0:8000")
 		reaches(t, "outside", l.Outside.Agent(), hostAddr+":80", outsideAddr)
 		reaches(t, "host", l.Host.Agent(), "127.0.0.1:80", bridgeAddr)

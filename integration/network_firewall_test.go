@@ -304,8 +304,8 @@ func behindFirewall(t *testing.T, f firewall, nfCall string) {
 	outside := l.Outside.Agent()
 	any := map[bool]string{false: "0.0.0.0", true: "[::]"}[f.six]
 	serve(t, outside, any+":7")
-	server := l.Host.Container(t, with(both("80:8000"), v.flags, []string{v.addr})...)
-	neighbour := l.Host.Container(t, with(v.flags, []string{v.neighbourAddr})...)
+	server := l.Host.Container(t, words(both("80:8000"), v.flags, []string{v.addr})...)
+	neighbour := l.Host.Container(t, words(v.flags, []string{v.neighbourAddr})...)
 	serve(t, server, any+":8000")
 	serve(t, server, any+":9000")
 
@@ -472,7 +472,7 @@ func TestFirewallLoadedAnew(t *testing.T) {
 		succeed(t, c)
 	}
 	load()
-	c := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+	c := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 	serve(t, c, "0.0.0.0:8000")
 	outside := l.Outside.Agent()
 	reaches(t, "outside", outside, hostAddr+":80", outsideAddr)

@@ -222,7 +222,7 @@ func TestIPv6Down(t *testing.T) {
 	t.Parallel()
 	onEveryHost6(t, func(t *testing.T, h host6) {
 		before := h.Host.Snapshot()
-		c := h.container(t, 30, with(both("80:8000"), both("[::1]:81:8001"), both("["+hostAddr6+"]:82:8002"))...)
+		c := h.container(t, 30, words(both("80:8000"), both("[::1]:81:8001"), both("["+hostAddr6+"]:82:8002"))...)
 		fails(t, h.Host.Main("down"), 125, "containers run: ")
 		serve(t, c, "[::]:8000")
 		reaches(t, "outside", h.Outside.Agent(), at(hostAddr6, 80), outsideAddr6)

@@ -36,9 +36,9 @@ type host6 struct {
 // args is the flags and the address of a container at 172.16.0.N, fd00:16::N.
 func (h host6) args(last int, flags ...string) []string {
 	if h.alone {
-		return with(flags, []string{"-gateway", gateway6, fmt.Sprintf("fd00:16::%d", last)})
+		return words(flags, []string{"-gateway", gateway6, fmt.Sprintf("fd00:16::%d", last)})
 	}
-	return with(flags, []string{"-gateway", dualGateway, fmt.Sprintf("172.16.0.%d,fd00:16::%d", last, last)})
+	return words(flags, []string{"-gateway", dualGateway, fmt.Sprintf("172.16.0.%d,fd00:16::%d", last, last)})
 }
 
 // container runs an agent there.
@@ -285,7 +285,7 @@ func TestIPv6PublishedFromEverywhere(t *testing.T) {
 func TestIPv4PublishedByIPv4Alone(t *testing.T) {
 	t.Parallel()
 	h := newHost6(t, false, true)
-	server := h.Host.Container(t, with(both("80:8000"), []string{"-gateway", dualGateway, addr30})...)
+	server := h.Host.Container(t, words(both("80:8000"), []string{"-gateway", dualGateway, addr30})...)
 	serve(t, server, "[::]:8000")
 	host, outside := h.Host.Agent(), h.Outside.Agent()
 	reaches(t, "outside", outside, hostAddr+":80", outsideAddr)
@@ -299,7 +299,7 @@ func TestIPv4PublishedByIPv4Alone(t *testing.T) {
 func TestIPv6PublishedOnOneAddress(t *testing.T) {
 	t.Parallel()
 	onEveryHost6(t, func(t *testing.T, h host6) {
-		server := h.container(t, 30, with(both("["+hostAddr6+"]:80:8000"), both("[::1]:81:8000"), both("["+bridgeAddr6+"]:82:8000"))...)
+		server := h.container(t, 30, words(both("["+hostAddr6+"]:80:8000"), both("[::1]:81:8000"), both("["+bridgeAddr6+"]:82:8000"))...)
 		serve(t, server, "[::]:8000")
 		neighbour := h.container(t, 31)
 		host, outside := h.Host.Agent(), h.Outside.Agent()
@@ -411,7 +411,7 @@ func TestIPv6TwoBridges(t *testing.T) {
 		outside := h.Outside.Agent()
 		serve(t, outside, "[::]:7")
 		first := h.container(t, 30, both("80:8000")...)
-		second := h.Host.Container(t, with(both("81:8000"), []string{"-bridge", "br1", "-gateway", gateway + "/64", addr})...)
+		second := h.Host.Container(t, words(both("81:8000"), []string{"-bridge", "br1", "-gateway", gateway + "/64", addr})...)
 		for _, a := range []*lab.Agent{first, second} {
 			serve(t, a, "[::]:8000")
 			serve(t, a, "[::]:9000")
@@ -436,7 +436,7 @@ func TestIPv6OnABridgeOfIPv4(t *testing.T) {
 	t.Parallel()
 	h := newHost6(t, false, true)
 	before := h.Host.Snapshot()
-	first := h.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+	first := h.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 	serve(t, first, "0.0.0.0:8000")
 	second := h.container(t, 31, both("81:8000")...)
 	serve(t, second, "[::]:8000")

@@ -28,9 +28,9 @@ func TestIsolated(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
 		host, outside := l.Host.Agent(), l.Outside.Agent()
-		alone := l.Host.Container(t, with(both("80:8000"), []string{"-isolate", addr30})...)
-		other := l.Host.Container(t, with(both("81:8000"), []string{"-isolate", addr31})...)
-		open := l.Host.Container(t, with(both("82:8000"), []string{addr32})...)
+		alone := l.Host.Container(t, words(both("80:8000"), []string{"-isolate", addr30})...)
+		other := l.Host.Container(t, words(both("81:8000"), []string{"-isolate", addr31})...)
+		open := l.Host.Container(t, words(both("82:8000"), []string{addr32})...)
 		friend := l.Host.Container(t, "172.16.0.33")
 		serve(t, outside, "0.0.0.0:7")
 		for _, a := range []*lab.Agent{alone, other, open, friend} {
@@ -114,9 +114,9 @@ func TestIsolatedByTheHost(t *testing.T) {
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
 		need.Tool(t, "ip")
 		admin := []string{"-cap-add", "NET_ADMIN"}
-		alone := l.Host.Container(t, with(admin, []string{"-isolate", addr30})...)
-		open := l.Host.Container(t, with(admin, []string{addr31})...)
-		friend := l.Host.Container(t, with(admin, []string{addr32})...)
+		alone := l.Host.Container(t, words(admin, []string{"-isolate", addr30})...)
+		open := l.Host.Container(t, words(admin, []string{addr31})...)
+		friend := l.Host.Container(t, words(admin, []string{addr32})...)
 		serve(t, l.Host.Agent(), bridgeAddr+":7")
 		mac := l.Host.Link("br0").MAC.String()
 		for _, tt := range []struct {
@@ -147,8 +147,8 @@ func TestIsolatedByTheHost(t *testing.T) {
 func TestIsolatedIPv6(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
-		alone := l.Host.Container(t, with(both("80:8000"), []string{"-isolate", "-gateway", dualGateway, dual30})...)
-		open := l.Host.Container(t, with(both("81:8000"), []string{"-gateway", dualGateway, dual31})...)
+		alone := l.Host.Container(t, words(both("80:8000"), []string{"-isolate", "-gateway", dualGateway, dual30})...)
+		open := l.Host.Container(t, words(both("81:8000"), []string{"-gateway", dualGateway, dual31})...)
 		friend := l.Host.Container(t, "-gateway", dualGateway, dual32)
 		serve(t, l.Host.Agent(), at(bridgeAddr6, 7))
 		for _, a := range []*lab.Agent{alone, open, friend} {
@@ -270,8 +270,8 @@ func TestIsolatedRouterElsewhere(t *testing.T) {
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
 		n := newLAN(t, l)
 		serve(t, n.client.Agent(), "0.0.0.0:7")
-		alone := l.Host.Container(t, with([]string{"-isolate"}, lanFlags, []string{lan30})...)
-		open := l.Host.Container(t, with(lanFlags, []string{lan31})...)
+		alone := l.Host.Container(t, words([]string{"-isolate"}, lanFlags, []string{lan30})...)
+		open := l.Host.Container(t, words(lanFlags, []string{lan31})...)
 		for _, a := range []*lab.Agent{alone, open} {
 			serve(t, a, "0.0.0.0:8000")
 		}

@@ -232,7 +232,7 @@ func TestBridgeOfOthersUnaltered(t *testing.T) {
 		snapshot := l.Host.Snapshot()
 		outside := l.Outside.Agent()
 		serve(t, outside, "0.0.0.0:7")
-		server := l.Host.Container(t, with(both("80:8000"), []string{"-bridge", "br7", addr30})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{"-bridge", "br7", addr30})...)
 		neighbour := l.Host.Container(t, "-bridge", "br7", addr31)
 		serve(t, server, "0.0.0.0:8000")
 		reaches(t, "container to outside", server, outsideAddr+":7", hostAddr)
@@ -311,8 +311,8 @@ func TestRouterElsewhere(t *testing.T) {
 				serve(t, client, "0.0.0.0:7")
 				before, snapshot := bridgeState(t, l.Host, "br7"), l.Host.Snapshot()
 
-				c := l.Host.Container(t, with(lanFlags, []string{lan30})...)
-				neighbour := l.Host.Container(t, with(lanFlags, []string{lan31})...)
+				c := l.Host.Container(t, words(lanFlags, []string{lan30})...)
+				neighbour := l.Host.Container(t, words(lanFlags, []string{lan31})...)
 				serve(t, c, "0.0.0.0:8000")
 				reaches(t, "container to the router", c, lanGateway+":7", lan30)
 				reaches(t, "container to a client behind it", c, lanClient+":7", lan30)
@@ -364,9 +364,9 @@ func TestRouterElsewhereRefuses(t *testing.T) {
 	plugged(t, l, l.Host, "br7", "port1", "192.168.50.40/24")
 	before := l.Host.Snapshot()
 	for _, port := range []string{"80:8000", hostAddr + ":80:8000", "127.0.0.1:80:8000/udp"} {
-		saysNo(t, l.Host, []string{"gateway " + lanGateway}, with([]string{"-p", port}, lanFlags, []string{lan30})...)
+		saysNo(t, l.Host, []string{"gateway " + lanGateway}, words([]string{"-p", port}, lanFlags, []string{lan30})...)
 	}
-	saysNo(t, l.Host, []string{"address 192.168.50.40 is in use by"}, with(lanFlags, []string{"192.168.50.40"})...)
+	saysNo(t, l.Host, []string{"address 192.168.50.40 is in use by"}, words(lanFlags, []string{"192.168.50.40"})...)
 	// The host has this one itself, but not there.
 	saysNo(t, l.Host, []string{"bridge br7", hostAddr}, "-bridge", "br7", "-gateway", hostAddr+"/24", "10.0.0.30")
 	lab.Eventually(t, func() error { return noVeth(l.Host) })
@@ -387,10 +387,10 @@ func TestManyBridges(t *testing.T) {
 		serve(t, n.client.Agent(), "0.0.0.0:7")
 		before := l.Host.Snapshot()
 		const addr19, addr18 = "172.19.0.2", "172.18.0.2"
-		first := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
-		second := l.Host.Container(t, with(both("81:8000"), []string{"-bridge", "br1", "-gateway", "172.19.0.1/24", addr19})...)
-		third := l.Host.Container(t, with(both("82:8000"), []string{"-bridge", "br8", "-gateway", "172.18.0.1/24", addr18})...)
-		fourth := l.Host.Container(t, with(lanFlags, []string{lan30})...)
+		first := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
+		second := l.Host.Container(t, words(both("81:8000"), []string{"-bridge", "br1", "-gateway", "172.19.0.1/24", addr19})...)
+		third := l.Host.Container(t, words(both("82:8000"), []string{"-bridge", "br8", "-gateway", "172.18.0.1/24", addr18})...)
+		fourth := l.Host.Container(t, words(lanFlags, []string{lan30})...)
 		all := []struct {
 			a             *lab.Agent
 			addr, gateway string

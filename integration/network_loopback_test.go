@@ -16,7 +16,7 @@ import (
 func TestLoopbackServicesClosed(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
-		container := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+		container := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 		serve(t, container, "0.0.0.0:8000")
 		host, outside := l.Host.Agent(), l.Outside.Agent()
 		host.Serve(t, "udp", "127.0.0.1:631")
@@ -62,7 +62,7 @@ func TestLoopbackServicesClosed(t *testing.T) {
 func TestLoopbackPublishedClosed(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
-		server := l.Host.Container(t, with(both("127.0.0.9:80:8000"), both("81:8000"), []string{addr30})...)
+		server := l.Host.Container(t, words(both("127.0.0.9:80:8000"), both("81:8000"), []string{addr30})...)
 		serve(t, server, "0.0.0.0:8000")
 		neighbour := l.Host.Container(t, addr31)
 		outside := l.Outside.Agent()
@@ -102,7 +102,7 @@ func TestLoopbackPublishedClosed(t *testing.T) {
 func TestLoopbackRouted(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	server := l.Host.Container(t, with(both("127.0.0.9:80:8000"), []string{addr30})...)
+	server := l.Host.Container(t, words(both("127.0.0.9:80:8000"), []string{addr30})...)
 	serve(t, server, "0.0.0.0:8000")
 
 	attacker := l.Outside

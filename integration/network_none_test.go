@@ -113,8 +113,8 @@ func TestNetworkNoneAndHostRefuse(t *testing.T) {
 			{"-p", "80:8000"}, {"-isolate"}, {"-mtu", "1400"}, {"-mac", "02:00:00:00:00:05"},
 		} {
 			for _, args := range [][]string{
-				with([]string{"-network", network}, flags),
-				with(flags, []string{"-network", network}),
+				words([]string{"-network", network}, flags),
+				words(flags, []string{"-network", network}),
 			} {
 				saysNo(t, n, []string{flags[0], "-network " + network}, args...)
 			}
@@ -209,7 +209,7 @@ func TestNoNATNoMessage(t *testing.T) {
 		{[]string{addr30, "true"}, true},
 	} {
 		trace := filepath.Join(t.TempDir(), "trace")
-		says(t, n.Command("strace", with([]string{"-f", "-qq", "-o", trace, "-e", "trace=socket", "-e", "signal=none", lab.MainBinary(t)}, tt.args)...))
+		says(t, n.Command("strace", words([]string{"-f", "-qq", "-o", trace, "-e", "trace=socket", "-e", "signal=none", lab.MainBinary(t)}, tt.args)...))
 		b, err := os.ReadFile(trace)
 		if err != nil {
 			t.Fatal(err)
@@ -304,7 +304,7 @@ func TestNoNATRefuses(t *testing.T) {
 	n := lab.New(t).Host
 	before := n.Snapshot()
 	for _, flags := range [][]string{{"-p", "80:8000"}, {"-isolate"}} {
-		saysNo(t, n, []string{flags[0], "-nat"}, with([]string{"-nat=false"}, flags, []string{addr30})...)
+		saysNo(t, n, []string{flags[0], "-nat"}, words([]string{"-nat=false"}, flags, []string{addr30})...)
 	}
 	same(t, n, before)
 }

@@ -20,7 +20,7 @@ import (
 func TestPortRange(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	server := l.Host.Container(t, with(both("8000-8003:9000-9003"), both("127.0.0.1:7000-7001:9002-9003"), []string{addr30})...)
+	server := l.Host.Container(t, words(both("8000-8003:9000-9003"), both("127.0.0.1:7000-7001:9002-9003"), []string{addr30})...)
 	host, outside := l.Host.Agent(), l.Outside.Agent()
 	for i := range 4 {
 		outer := fmt.Sprintf("%s:%d", hostAddr, 8000+i)
@@ -82,7 +82,7 @@ func TestPortRefused(t *testing.T) {
 		{"0.0.0.0:80:80", only6},
 		{hostAddr + ":80:80", only6},
 	} {
-		fails(t, n.Main(with([]string{"-p", "7777:77", "-p", tt.ports}, tt.args, []string{"true"})...), 125, "")
+		fails(t, n.Main(words([]string{"-p", "7777:77", "-p", tt.ports}, tt.args, []string{"true"})...), 125, "")
 	}
 	for _, twice := range [][2]string{
 		{"80:80", "80:81"},
@@ -96,7 +96,7 @@ func TestPortRefused(t *testing.T) {
 		{"[::]:80:80", "[::]:80:81"},
 		{"0.0.0.0:80:80", "0.0.0.0:80:81"},
 	} {
-		fails(t, n.Main(with([]string{"-p", twice[0], "-p", twice[1]}, dual, []string{"true"})...), 125, "port ")
+		fails(t, n.Main(words([]string{"-p", twice[0], "-p", twice[1]}, dual, []string{"true"})...), 125, "port ")
 	}
 	lab.Eventually(t, func() error { return noVeth(n) })
 	succeed(t, n.Main("down"))

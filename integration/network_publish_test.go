@@ -80,15 +80,6 @@ func closed(t *testing.T, who string, from *lab.Agent, to string) {
 // both publishes a port with both protocols.
 func both(spec string) []string { return []string{"-p", spec, "-p", spec + "/udp"} }
 
-// with puts lists of arguments one behind another.
-func with(lists ...[]string) []string {
-	var all []string
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
-
 // The port is published once, and reached from every place that can name the
 // host. A container must come back as the bridge, for its answer to pass by
 // the host; so must 127.0.0.1, which means something else to the container.
@@ -96,7 +87,7 @@ func with(lists ...[]string) []string {
 func TestPublishedFromEverywhere(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
-		server := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 		serve(t, server, "0.0.0.0:8000")
 		neighbour := l.Host.Container(t, addr31)
 		host, outside := l.Host.Agent(), l.Outside.Agent()
@@ -133,7 +124,7 @@ func TestPortsOfOthersUntouched(t *testing.T) {
 		other.Route(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.0.1.1"))
 		l.Outside.Route(netip.MustParsePrefix("10.0.1.0/24"), netip.MustParseAddr(hostAddr))
 
-		server := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 		neighbour := l.Host.Container(t, addr31)
 		host, outside := l.Host.Agent(), l.Outside.Agent()
 		serve(t, server, "0.0.0.0:8000")
@@ -193,7 +184,7 @@ func TestSeveralPorts(t *testing.T) {
 func TestPublishedOnOneAddress(t *testing.T) {
 	t.Parallel()
 	onEveryHost(t, func(t *testing.T, l *lab.Lab) {
-		server := l.Host.Container(t, with(
+		server := l.Host.Container(t, words(
 			both(hostAddr+":80:8000"), both("127.0.0.1:81:8000"), both(bridgeAddr+":82:8000"),
 			[]string{addr30})...)
 		serve(t, server, "0.0.0.0:8000")
@@ -226,8 +217,8 @@ func TestPublishedOnOneAddress(t *testing.T) {
 func TestOnePortOnTwoAddresses(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	first := l.Host.Container(t, with(both(hostAddr+":80:8000"), []string{addr30})...)
-	second := l.Host.Container(t, with(both("127.0.0.1:80:8000"), []string{addr31})...)
+	first := l.Host.Container(t, words(both(hostAddr+":80:8000"), []string{addr30})...)
+	second := l.Host.Container(t, words(both("127.0.0.1:80:8000"), []string{addr31})...)
 	serve(t, first, "0.0.0.0:8000")
 	serve(t, second, "0.0.0.0:8000")
 

@@ -83,7 +83,7 @@ func TestUnpublishedClosed(t *testing.T) {
 		l.Outside.Route(netip.MustParsePrefix("172.16.0.0/24"), netip.MustParseAddr(hostAddr))
 		outside := l.Outside.Agent()
 		serve(t, outside, "0.0.0.0:7")
-		server := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
+		server := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
 		serve(t, server, "0.0.0.0:8000")
 		serve(t, server, "0.0.0.0:9000")
 
@@ -107,8 +107,8 @@ func TestOthersStay(t *testing.T) {
 	l := lab.New(t)
 	outside := l.Outside.Agent()
 	serve(t, outside, "0.0.0.0:7")
-	stays := l.Host.Container(t, with(both("80:8000"), []string{addr30})...)
-	goes := l.Host.Container(t, with(both("81:8000"), []string{addr31})...)
+	stays := l.Host.Container(t, words(both("80:8000"), []string{addr30})...)
+	goes := l.Host.Container(t, words(both("81:8000"), []string{addr31})...)
 	for _, a := range []*lab.Agent{stays, goes} {
 		serve(t, a, "0.0.0.0:8000")
 	}

@@ -142,7 +142,7 @@ type uplink struct {
 func newUplink(t *testing.T) *uplink {
 	t.Helper()
 	l := lab.New(t)
-	u := &uplink{Lab: l, outside: l.Outside.Agent(), inside: l.Host.Container(t, with(both("80:8000"), []string{address})...)}
+	u := &uplink{Lab: l, outside: l.Outside.Agent(), inside: l.Host.Container(t, words(both("80:8000"), []string{address})...)}
 	serve(t, u.outside, "0.0.0.0:7")
 	serve(t, u.inside, "0.0.0.0:8000")
 	return u
@@ -199,7 +199,7 @@ func TestUplinkDownAndUp(t *testing.T) {
 func TestUplinkAddressChanges(t *testing.T) {
 	t.Parallel()
 	u := newUplink(t)
-	alone := u.Host.Container(t, with(both(hostAddr+":81:8000"), []string{"172.16.0.31"})...)
+	alone := u.Host.Container(t, words(both(hostAddr+":81:8000"), []string{"172.16.0.31"})...)
 	serve(t, alone, "0.0.0.0:8000")
 	u.works(t, hostAddr)
 	reaches(t, "outside to the port of one address", u.outside, hostAddr+":81", outsideAddr)

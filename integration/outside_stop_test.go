@@ -60,7 +60,7 @@ func TestStoppedRunner(t *testing.T) {
 	l := lab.New(t)
 	n, outside := l.Host, l.Outside.Agent()
 	serve(t, outside, "0.0.0.0:7")
-	a := n.Container(t, with(both("80:8000"), []string{address})...)
+	a := n.Container(t, words(both("80:8000"), []string{address})...)
 	serve(t, a, "0.0.0.0:8000")
 	runner, init := a.Process.Pid, initOf(t, n, address)
 	with := claims(n)

@@ -33,7 +33,7 @@ func stuck(t *testing.T, n *lab.Node, args ...string) (h *held, goOn func()) {
 	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
 		t.Fatal(err)
 	}
-	h = &held{Cmd: n.Main(with([]string{"-x"}, args, []string{"cat"})...), address: args[len(args)-1], stderr: new(bytes.Buffer)}
+	h = &held{Cmd: n.Main(words([]string{"-x"}, args, []string{"cat"})...), address: args[len(args)-1], stderr: new(bytes.Buffer)}
 	h.Stderr = w
 	if h.stdin, err = h.StdinPipe(); err != nil {
 		t.Fatal(err)
