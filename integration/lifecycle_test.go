@@ -54,19 +54,26 @@ func hold(t *testing.T, n *lab.Node, args ...string) *held {
 func holdCommand(t *testing.T, n *lab.Node, c *lab.Cmd, address string) *held {
 	t.Helper()
 	h := &held{Cmd: c, address: address, stderr: new(bytes.Buffer)}
-	c.Stderr = h.stderr
+	h.start(t)
+	h.findProcesses(t, n)
+	return h
+}
+
+// start starts the command line of a held command, which is cat in the end, and
+// returns when that answers.
+func (h *held) start(t *testing.T) {
+	t.Helper()
+	h.Stderr = h.stderr
 	var err error
-	if h.stdin, err = c.StdinPipe(); err != nil {
+	if h.stdin, err = h.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	h.stdout = listenTo(t, c)
-	if err := c.Start(); err != nil {
+	h.stdout = listenTo(t, h.Cmd)
+	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}
 	h.echo(t)
-	h.main = c.Process.Pid
-	h.findProcesses(t, n)
-	return h
+	h.main = h.Process.Pid
 }
 
 // echo returns when the command has answered.

@@ -223,8 +223,13 @@ type joined struct {
 // when it runs. args is what stands before the command, the address last.
 func join(t *testing.T, n *lab.Node, args ...string) *joined {
 	t.Helper()
-	c := n.Main(words([]string{"exec"}, args, []string{"cat"})...)
-	j := &joined{held: &held{Cmd: c, address: args[len(args)-1], stderr: new(bytes.Buffer)}}
+	return joinCommand(t, n.Main(words([]string{"exec"}, args, []string{"cat"})...), args[len(args)-1])
+}
+
+// joinCommand is join for a command line of its own making.
+func joinCommand(t *testing.T, c *lab.Cmd, address string) *joined {
+	t.Helper()
+	j := &joined{held: &held{Cmd: c, address: address, stderr: new(bytes.Buffer)}}
 	j.start(t)
 	ours := children(j.main)
 	if len(ours) != 1 {
@@ -237,23 +242,6 @@ func join(t *testing.T, n *lab.Node, args ...string) *joined {
 	}
 	j.command = below[0]
 	return j
-}
-
-// start starts the command line of a held command, which is cat in the end, and
-// returns when that answers.
-func (h *held) start(t *testing.T) {
-	t.Helper()
-	h.Stderr = h.stderr
-	var err error
-	if h.stdin, err = h.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	h.stdout = listenTo(t, h.Cmd)
-	if err := h.Start(); err != nil {
-		t.Fatal(err)
-	}
-	h.main = h.Process.Pid
-	h.echo(t)
 }
 
 // sameProcess is what two processes of one container have in common, as text:

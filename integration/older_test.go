@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,11 +77,7 @@ func TestOlderRun(t *testing.T) {
 				}
 			}
 		}
-		c := main("exec", address, "cat")
-		j := &joined{held: &held{Cmd: c, address: address, stderr: new(bytes.Buffer)}}
-		j.start(t)
-		j.joiner = children(j.main)[0]
-		j.command = children(j.joiner)[0]
+		j := joinCommand(t, main("exec", address, "cat"), address)
 		differ(t, "the exec's command", sameProcess(t, j.command), sameProcess(t, h.command))
 		lab.Eventually(t, func() error { return hasNothingOpen(j.joiner) })
 		j.end(t)
