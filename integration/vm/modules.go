@@ -76,6 +76,9 @@ func readModule(file string, data []byte) (*module, error) {
 	return m, nil
 }
 
+// extensions is what a tool that compresses puts behind a file's name.
+var extensions = map[string]string{"xz": ".xz", "zstd": ".zst"}
+
 // own are the modules that /init itself has need of.
 var own = []string{"ipv6", "veth"}
 
@@ -103,7 +106,7 @@ func (t tree) squeezed(tool string) (tree, error) {
 			return nil, fmt.Errorf("%s -c %s: %w", tool, m.path, err)
 		}
 		before, _, _ := strings.Cut(m.path, ".ko")
-		c.path = before + ".ko" + map[string]string{"xz": ".xz", "zstd": ".zst"}[tool]
+		c.path = before + ".ko" + extensions[tool]
 		rest[name] = &c
 	}
 	return rest, nil
