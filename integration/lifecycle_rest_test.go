@@ -4,7 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,12 +17,8 @@ import (
 // sumOf adds up the numbers in the lines of a file that begin with a word.
 func sumOf(t *testing.T, path, word string) int {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sum := 0
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(readFile(t, path)) {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], word) {
 			n, err := strconv.Atoi(f[1])
 			if err != nil {

@@ -89,11 +89,8 @@ func TestEndOfOutput(t *testing.T) {
 		t.Fatalf("the command says %q (error %v)", line, err)
 	}
 	// The guardian lives yet, as it does for a while after the run.
-	guardian := 0
-	lab.Eventually(t, func() error {
-		guardian = childCalled(t, c.Process.Pid, "guardian")
-		return leads(guardian)
-	})
+	guardian := awaitChild(t, c.Process.Pid, "guardian")
+	lab.Eventually(t, func() error { return leads(guardian) })
 	for _, fd := range []string{"0", "1", "2"} {
 		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", guardian, fd)); err == nil {
 			t.Errorf("the guardian has %s open: %s", fd, to)

@@ -121,7 +121,7 @@ func (h *held) findProcesses(t *testing.T, n *lab.Node) {
 	t.Helper()
 	h.init = initOf(t, n, h.address)
 	lab.Eventually(t, func() error {
-		h.guardian, h.keeper = childCalled(t, h.main, "guardian"), childCalled(t, h.main, "keeper")
+		h.guardian, h.keeper = childCalled(h.main, "guardian"), childCalled(h.main, "keeper")
 		ours := children(h.main)
 		if want := 2 + min(h.keeper, 1); h.guardian == 0 || len(ours) != want || !slices.Contains(ours, h.init) {
 			return fmt.Errorf("the runner has the children %v; %d is to be one, the guardian %d another, the keeper %d a third, if there is one", ours, h.init, h.guardian, h.keeper)
@@ -239,14 +239,26 @@ func children(pid int) (pids []int) {
 }
 
 // childCalled is the child of a process that has a name, or 0.
-func childCalled(t *testing.T, parent int, name string) int {
-	t.Helper()
+func childCalled(parent int, name string) int {
 	for _, pid := range children(parent) {
 		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(comm) == name+"\n" {
 			return pid
 		}
 	}
 	return 0
+}
+
+// awaitChild is childCalled when there is one: it has its name as soon as it gets
+// to run.
+func awaitChild(t *testing.T, parent int, name string) (pid int) {
+	t.Helper()
+	lab.Eventually(t, func() error {
+		if pid = childCalled(parent, name); pid == 0 {
+			return fmt.Errorf("process %d has no child that is called %s", parent, name)
+		}
+		return nil
+	})
+	return pid
 }
 
 // running tells whether a process has not ended; one that nobody has waited

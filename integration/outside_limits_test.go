@@ -160,13 +160,7 @@ func TestOutOfMemoryOutside(t *testing.T) {
 		in.said.hear(t, "ready")
 		pid := children(theCommand(t, in.Process.Pid))[0]
 		if victim == "guardian" {
-			runner := pid
-			lab.Eventually(t, func() error {
-				if pid = childCalled(t, runner, victim); pid == 0 {
-					return fmt.Errorf("process %d has no guardian", runner)
-				}
-				return nil
-			})
+			pid = awaitChild(t, pid, victim)
 		}
 		// The first to be killed, by far.
 		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0); err != nil {

@@ -18,15 +18,9 @@ import (
 // What happens to a run from outside, outside_*_test.go: here to its terminal.
 
 // keeperOf is the keeper of a runner that has made the caller's terminal raw.
-func keeperOf(t *testing.T, runner int) (pid int) {
+func keeperOf(t *testing.T, runner int) int {
 	t.Helper()
-	lab.Eventually(t, func() error {
-		if pid = childCalled(t, runner, "keeper"); pid == 0 {
-			return fmt.Errorf("process %d has no child that is called keeper", runner)
-		}
-		return nil
-	})
-	return pid
+	return awaitChild(t, runner, "keeper")
 }
 
 // is is a condition: the terminal has settings.
