@@ -142,10 +142,22 @@ func TestPortTakenMeanwhile(t *testing.T) {
 	succeed(t, n.Main(addr30, "true"))
 	run, goOn := stuck(t, n, "-p", "80:8000", addr30)
 	defer holdPort(t, n, "tcp", "0.0.0.0:80").Close()
-	goOn()
+	said := goOn()
 	if await(run.Cmd); run.Status() != 125 {
 		t.Errorf("status %d, want 125", run.Status())
 	}
+	lab.Eventually(t, func() error {
+		const want = "\nmain: port 80/tcp: it is in use by "
+		select {
+		case text := <-said:
+			if !strings.Contains(text, want) {
+				t.Errorf("it says\n%s\nand not %q", text, want)
+			}
+			return nil
+		default:
+			return errors.New("somebody has its standard error open yet")
+		}
+	})
 	lab.Eventually(t, func() error { return errors.Join(noClaims(n), noVeth(n)) })
 }
 

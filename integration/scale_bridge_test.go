@@ -21,9 +21,10 @@ import (
 // stuck starts a run with a container that waits for its input's end, and
 // returns when it can't go on: it tells of the child that it has cloned (-x),
 // and the pipe that it does so to has no room. It has found its bridge by then,
-// or made it, and bound its ports, and has no veth. goOn has the pipe read. args
-// is what stands before the command, the address last.
-func stuck(t *testing.T, n *lab.Node, args ...string) (h *held, goOn func()) {
+// or made it, and bound its ports, and has no veth. goOn has the pipe read, and
+// gives all that came once the run has ended. args is what stands before the
+// command, the address last.
+func stuck(t *testing.T, n *lab.Node, args ...string) (h *held, goOn func() (said <-chan string)) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -52,7 +53,14 @@ func stuck(t *testing.T, n *lab.Node, args ...string) (h *held, goOn func()) {
 		}
 		return nil
 	})
-	return h, func() { go func() { _, _ = io.Copy(io.Discard, r) }() }
+	return h, func() <-chan string {
+		said := make(chan string, 1)
+		go func() {
+			b, _ := io.ReadAll(r) // to the end, or the test's
+			said <- string(b)
+		}()
+		return said
+	}
 }
 
 // ofThreads reads a file of each of a process's threads.
