@@ -45,7 +45,8 @@ func holdPublished(t *testing.T, n *lab.Node) *held {
 }
 
 // After a SIGKILL to the runner, with nothing else run, nothing of the container
-// is left: within a second, and that is told, but is the machine's affair.
+// is left: within a second, and that is told, but is the machine's affair. (By a
+// clock that counts instructions a bare machine looks at it: vm/init, testKilled.)
 func TestRunnerKilled(t *testing.T) {
 	n := lab.New(t).Host
 	h := holdPublished(t, n)
