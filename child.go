@@ -313,7 +313,7 @@ func mountAdvice(trap uint32, errno unix.Errno) string {
 
 // steps is all that the program does, in the order of the numbers in a report.
 func (p *program) steps() []step {
-	return slices.Concat(p.setUp, p.command, p.made, p.after, p.ordered, p.last)
+	return slices.Concat(p.setUp, p.command, p.after, p.ordered, p.last)
 }
 
 // stepError is a step of a child that failed.

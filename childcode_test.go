@@ -23,7 +23,7 @@ import (
 // a child that never calls execve. The compiler may have put some of them into
 // others.
 var childCode = []string{
-	"main.rawClone", "main.cloneProcess", "main.resetHandlers", "main.oldClone", "main.runProgram", "main.runGuardian", "main.nameChild", "main.runChild",
+	"main.rawClone", "main.cloneProcess", "main.resetHandlers", "main.oldClone", "main.runProgram", "main.runGuardian", "main.sayMade", "main.nameChild", "main.runChild",
 	"main.failChild", "main.exitChild", "main.superviseChild", "main.exitStatus",
 	"main.sigsetSize",
 }

@@ -67,7 +67,10 @@ func (n *network) tryClaim(g *guardian, want nat.Claim) error {
 		return err
 	}
 	if err := nat.Commit(n.nat, want.Take()); err != nil {
-		g.unguard()
+		var e *nl.Error
+		if !errors.As(err, &e) || !e.Unanswered { // else it may be ours
+			g.unguard()
+		}
 		return err
 	}
 	for _, then := range []func() error{
@@ -78,9 +81,11 @@ func (n *network) tryClaim(g *guardian, want nat.Claim) error {
 		func() error { return cutFlows(n.nat, want) },
 	} {
 		if err := then(); err != nil {
-			err = errors.Join(err, nat.Commit(n.nat, want.Release()))
-			g.unguard()
-			return err
+			released := nat.Commit(n.nat, want.Release())
+			if released == nil {
+				g.unguard()
+			}
+			return errors.Join(err, released)
 		}
 	}
 	return nil

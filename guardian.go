@@ -113,8 +113,8 @@ func (g *guardian) start(box *box, flags uint64, group *cgroup.Group, ports int)
 	}
 	p.setUp = append(p.setUp, keepOnly(keep...)...)
 	container := lowestBut(keep)
-	p.made = append(p.made, p.say("tell the runner that the container is made", made))
 	p.after = append(p.after,
+		p.say("tell the runner that the container is made", made), // so does the container
 		// Whose last end is the container's: its death is to show.
 		closing("the container's line", uintptr(box.line.theirs)))
 	if group.FD() >= 0 {

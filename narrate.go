@@ -326,7 +326,6 @@ func (x *narrator) willDo(p *program, label string, pid int) {
 		x.step(label, "clone(SIGCHLD)  # the command's process, which then does this:")
 		x.steps(p, p.command, "command")
 	}
-	x.steps(p, p.made, label)
 	x.steps(p, p.after, label)
 	if len(p.command) > 0 {
 		x.step(label, "rt_sigtimedwait(~[])  # pass signals on, reap, end with the command")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (r *holding) listen(o *options) error {
 		o.x.call("listen(%d)  # %s", fd, p)
 		err := unix.Listen(fd, unix.SOMAXCONN)
 		if errors.Is(err, unix.EADDRINUSE) {
-			err = &inUseError{x: o.x, port: p} // since it was bound
+			err = &inUseError{x: o.x, port: p, ours: true} // since it was bound
 		}
 		if err != nil {
 			return fmt.Errorf("port %s: %w", portWords(p), err)
@@ -274,24 +275,24 @@ func relays(p nat.Port, v6 bool) bool {
 type inUseError struct {
 	x    *narrator
 	port nat.Port
+	ours bool // it is published by this run, so a process has it
 }
 
 func (e *inUseError) Error() string {
-	by := portOwner(e.x, e.port)
+	by := ""
+	if !e.ours {
+		by = publisher(e.x, e.port)
+	}
 	if by == "" {
-		by = "another process"
+		by = cmp.Or(portOwner(e.port), "another process")
 	}
 	return "it is in use by " + by
 }
 
 func (e *inUseError) Unwrap() error { return unix.EADDRINUSE }
 
-// portOwner finds whose a bound port is: the container's that published it, or
-// the process's that has the socket.
-func portOwner(x *narrator, p nat.Port) string {
-	if who := publisher(x, p); who != "" {
-		return who
-	}
+// portOwner is the process that has the socket of a bound port, in words.
+func portOwner(p nat.Port) string {
 	inode := boundSocket(p)
 	if inode == "" {
 		return ""

@@ -147,7 +147,7 @@ func TestPortTakenMeanwhile(t *testing.T) {
 		t.Errorf("status %d, want 125", run.Status())
 	}
 	lab.Eventually(t, func() error {
-		const want = "\nmain: port 80/tcp: it is in use by "
+		const want = "\nmain: port 80/tcp: it is in use by pid "
 		select {
 		case text := <-said:
 			if !strings.Contains(text, want) {

@@ -92,7 +92,7 @@ func (c *Conn) Do(reqs ...Request) error {
 	for last := lastAck(reqs); last >= 0; {
 		answers, err := c.receive(0)
 		if err != nil {
-			return &Error{What: reqs[0].What, Cmd: reqs[0].Cmd, Err: err}
+			return &Error{What: reqs[0].What, Cmd: reqs[0].Cmd, Err: err, Unanswered: true}
 		}
 		for _, m := range answers {
 			i := int(m.Header.Sequence - first)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is a request that the kernel refused.
+// Error is a request that the kernel refused, or whose answer was lost.
 type Error struct {
 	What string // the request's own words
 	Cmd  string // the command that would have been refused likewise
@@ -26,6 +26,9 @@ type Error struct {
 
 	// Advice is the request's advice for this errno, if it has one.
 	Advice string
+
+	// Unanswered is that no answer could be had: the kernel may have done it.
+	Unanswered bool
 }
 
 // Error reads "bridge br0: add port veth1f3a: device or resource busy: <the
