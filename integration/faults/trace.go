@@ -176,6 +176,7 @@ type tracer struct {
 	fault *Fault
 	main  int
 	early map[int]bool // stopped, and not yet told of by their parent
+	slain bool         // somebody was killed, who may have been about to tell of a child
 	count map[Call]int
 	out   *outcome
 
@@ -215,6 +216,10 @@ func (t *tracer) trace() error {
 				t.out.status = syscall.WaitStatus(ws)
 			}
 			t.forget(tid)
+			t.slain = t.slain || ws.Signaled()
+			if err := t.adopt(); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := t.stopped(tid, ws); err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it was killed
@@ -237,7 +242,7 @@ func (t *tracer) stopped(tid int, ws unix.WaitStatus) error {
 	k := t.tasks[tid]
 	if k == nil {
 		t.early[tid] = true
-		return nil
+		return t.adopt()
 	}
 	sig := ws.StopSignal()
 	switch {
@@ -268,6 +273,24 @@ func (t *tracer) stopped(tid int, ws unix.WaitStatus) error {
 	return k.goOn(tid, int(sig))
 }
 
+// adopt has those go on of whom nobody may tell any more.
+func (t *tracer) adopt() error {
+	if !t.slain {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for tid := range t.early {
+		delete(t.early, tid)
+		k := &task{role: "child", process: tid, begun: true}
+		t.tasks[tid] = k
+		if err := k.goOn(tid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("trace %d: %w", tid, err)
+		}
+	}
+	return nil
+}
+
 func (k *task) goOn(tid, sig int) error {
 	if k.free {
 		return unix.PtraceCont(tid, sig)
@@ -290,7 +313,12 @@ func (t *tracer) cloned(parent int, k *task) error {
 		child.role = Command
 	}
 	t.mu.Lock()
-	t.tasks[tid] = child
+	adopted := t.tasks[tid]
+	if adopted != nil {
+		adopted.role, adopted.process, adopted.free = child.role, child.process, child.free
+	} else {
+		t.tasks[tid] = child
+	}
 	t.mu.Unlock()
 	if t.early[tid] {
 		delete(t.early, tid)
